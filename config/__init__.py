@@ -1,0 +1,1 @@
+"""Settings: config/base.yaml, a profile, the environment; secrets from the environment only."""

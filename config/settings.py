@@ -1,0 +1,267 @@
+"""Read settings: `config/base.yaml` < `config/profiles/NAME.yaml` < environment `IFD_SECTION__KEY`.
+
+Secrets come from the environment alone (`DATABENTO_API_KEY`, `SLACK_BOT_TOKEN`,
+`SLACK_WEBHOOK_URL`) and are masked wherever settings are shown. The engine never sees this module:
+it is handed the frozen parameters that `Settings.engine_params` builds.
+"""
+
+from __future__ import annotations
+
+import os
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from ifd.errors import ConfigurationError
+from ifd.params import BaselineParams, DetectionParams, EngineParams, WindowParams
+from ifd.units import NANOS_PER_MINUTE, NANOS_PER_SECOND
+
+CONFIG_DIR: Final = Path(__file__).resolve().parent
+ROOT_DIR: Final = CONFIG_DIR.parent
+WEBHOOK_CHANNEL: Final = "webhook"
+DEFAULT_DATABASE_URL: Final = "sqlite:///var/ifd.db"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class FeedSettings(_Section):
+    """Where records come from."""
+
+    dataset: str = Field("GLBX.MDP3", description="Databento dataset")
+    host: str | None = Field(None, description="gateway host; empty: the dataset's own")
+    port: int = Field(13000, ge=1, le=65535, description="gateway port")
+    simulated: bool = Field(False, description="true when the gateway is the local exchange")
+    shard: str = Field("nq", description="name of this set of parents")
+    parents: list[str] = Field(default_factory=list, description="option parents, e.g. NQ.OPT")
+    futures: list[str] = Field(default_factory=list, description="future parents, e.g. NQ.FUT")
+    heartbeat_seconds: int = Field(30, ge=5, le=1800, description="gateway heartbeat interval")
+    queue_events: int = Field(50_000, ge=1_000, description="events between socket and engine")
+    replay_minutes: int = Field(
+        0, ge=0, le=1_380, description="minutes of the running session to replay at the start"
+    )
+    reconnect_max_seconds: float = Field(30.0, gt=0, description="longest wait between attempts")
+
+    @property
+    def gateway_host(self) -> str:
+        """Host to connect to."""
+        return self.host or f"{self.dataset.lower().replace('.', '-')}.lsg.databento.com"
+
+
+class SessionSettings(_Section):
+    """When the market is watched."""
+
+    hours: Literal["cash", "globex", "always"] = Field(
+        "cash", description="cash 09:30-16:00 ET, Globex, or always (the simulated exchange)"
+    )
+    calendar_file: Path = Field(
+        CONFIG_DIR / "calendar.yaml", description="corrections of the published calendars"
+    )
+
+
+class WindowSettings(_Section):
+    """Pressure windows and bars."""
+
+    length_seconds: int = Field(60, ge=1, le=3600)
+    bar_minutes: list[int] = Field(default_factory=lambda: [1, 5])
+
+
+class BaselineSettings(_Section):
+    """Rolling baselines."""
+
+    sessions: int = Field(20, ge=1, le=250)
+    bucket_minutes: int = Field(30, ge=1, le=390)
+    min_sessions: int = Field(3, ge=1)
+
+
+class DetectionSettings(_Section):
+    """When a window becomes a signal."""
+
+    min_confidence: float = Field(0.6, ge=0, le=1)
+    min_volume: int = Field(20, ge=1, description="signed lots in a window")
+    cooldown_seconds: int = Field(300, ge=0)
+    prior_median: float = Field(4.0, ge=0)
+    prior_mad: float = Field(4.0, gt=0)
+    max_position_multiplier: float = Field(3.0, gt=0)
+
+
+class AlertSettings(_Section):
+    """What is sent to Slack."""
+
+    min_confidence: float = Field(0.8, ge=0, le=1)
+    max_age_seconds: int = Field(900, gt=0, description="older alerts are marked as delayed")
+    max_attempts: int = Field(8, ge=1)
+    messages_per_second: float = Field(1.0, gt=0, description="a channel, as Slack asks")
+    burst: int = Field(3, ge=1, description="messages a quiet channel may be sent at once")
+    dashboard_url: str = "http://127.0.0.1:8050"
+
+
+class ArchiveSettings(_Section):
+    """Raw records on disk."""
+
+    directory: Path = Path("var/archive")
+    flush_seconds: float = Field(1.0, gt=0)
+
+
+class DashboardSettings(_Section):
+    """The web page."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(8050, ge=1, le=65535)
+
+
+class PrefectSettings(_Section):
+    """The Prefect server that `ifd up` starts."""
+
+    port: int = Field(4200, ge=1, le=65535)
+    work_pool: str = "ifd"
+
+
+class BudgetSettings(_Section):
+    """Daily caps in US dollars."""
+
+    streaming_usd_per_day: Decimal = Decimal(25)
+    backfill_usd_per_day: Decimal = Decimal(20)
+
+
+class Settings(BaseSettings):
+    """Everything a person may set; see docs/settings.md."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="IFD_",
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        populate_by_name=True,
+    )
+
+    profile: str = "default"
+    database_url: str = DEFAULT_DATABASE_URL
+    log_directory: Path = Path("var/log")
+    feed: FeedSettings = FeedSettings()
+    session: SessionSettings = SessionSettings()
+    windows: WindowSettings = WindowSettings()
+    baseline: BaselineSettings = BaselineSettings()
+    detection: DetectionSettings = DetectionSettings()
+    alerts: AlertSettings = AlertSettings()
+    archive: ArchiveSettings = ArchiveSettings()
+    dashboard: DashboardSettings = DashboardSettings()
+    prefect: PrefectSettings = PrefectSettings()
+    budget: BudgetSettings = BudgetSettings()
+
+    databento_api_key: SecretStr | None = Field(None, validation_alias="DATABENTO_API_KEY")
+    slack_bot_token: SecretStr | None = Field(None, validation_alias="SLACK_BOT_TOKEN")
+    slack_webhook_url: SecretStr | None = Field(None, validation_alias="SLACK_WEBHOOK_URL")
+    slack_channel: str | None = Field(None, validation_alias="SLACK_CHANNEL")
+    slack_api_url: str = Field("https://slack.com/api/", validation_alias="SLACK_API_URL")
+
+    @field_validator("databento_api_key", "slack_bot_token", "slack_webhook_url", mode="before")
+    @classmethod
+    def _empty_is_absent(cls, value: Any) -> Any:
+        # Any: a validator before parsing sees whatever the environment or a caller gave.
+        return None if isinstance(value, str) and not value.strip() else value
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Environment over everything that `load_settings` read from YAML."""
+        return (env_settings, init_settings)
+
+    def engine_params(self) -> EngineParams:
+        """Return the frozen parameters the engine is built with."""
+        return EngineParams(
+            profile=self.profile,
+            windows=WindowParams(
+                length_ns=self.windows.length_seconds * NANOS_PER_SECOND,
+                bar_intervals_ns=tuple(m * NANOS_PER_MINUTE for m in self.windows.bar_minutes),
+            ),
+            baseline=BaselineParams(
+                sessions=self.baseline.sessions,
+                bucket_ns=self.baseline.bucket_minutes * NANOS_PER_MINUTE,
+                min_sessions=self.baseline.min_sessions,
+            ),
+            detection=DetectionParams(
+                min_confidence=self.detection.min_confidence,
+                min_volume=self.detection.min_volume,
+                cooldown_ns=self.detection.cooldown_seconds * NANOS_PER_SECOND,
+                prior_median=self.detection.prior_median,
+                prior_mad=self.detection.prior_mad,
+                max_position_multiplier=self.detection.max_position_multiplier,
+            ),
+        )
+
+    @property
+    def alert_channel(self) -> str | None:
+        """Where alerts are owed: a Slack channel, `webhook`, or None when Slack is not set up."""
+        if self.slack_bot_token is not None:
+            return self.slack_channel
+        return None if self.slack_webhook_url is None else WEBHOOK_CHANNEL
+
+    @property
+    def source(self) -> str:
+        """`simulated` or `live`: the word every screen shows."""
+        return "simulated" if self.feed.simulated else "live"
+
+
+def profile_names() -> list[str]:
+    """Return the profiles that exist, in order."""
+    return sorted(path.stem for path in (CONFIG_DIR / "profiles").glob("*.yaml"))
+
+
+def load_settings(*, profile: str | None = None, database_url: str | None = None) -> Settings:
+    """Return the settings in force; arguments (the command line) win over the environment.
+
+    Raises
+    ------
+    ConfigurationError
+        If the profile is unknown or any value is out of range, naming each.
+    """
+    base = _read_yaml(CONFIG_DIR / "base.yaml")
+    name = profile or os.environ.get("IFD_PROFILE") or base.get("profile") or "default"
+    path = CONFIG_DIR / "profiles" / f"{name}.yaml"
+    if name not in profile_names():
+        raise ConfigurationError(
+            f"there is no profile {name!r}; choose one of {', '.join(profile_names())}"
+        )
+    values = _merge(base, _read_yaml(path)) | {"profile": name}
+    try:
+        settings = Settings(**values)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}"
+            for item in error.errors()
+        )
+        raise ConfigurationError(f"these settings cannot be used: {problems}") from None
+    given: dict[str, Any] = {"profile": name}
+    if database_url:
+        given["database_url"] = database_url
+    return settings.model_copy(update=given)
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigurationError(f"{path} cannot be read: {error}") from error
+    if not isinstance(values, dict):
+        raise ConfigurationError(f"{path} must hold sections and keys, found {values!r}")
+    return values
+
+
+def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        inner = merged.get(key)
+        merged[key] = _merge(inner, value) if isinstance(inner, dict) else value
+    return merged
