@@ -1,0 +1,1 @@
+"""Every table of the shared schema, engine and session helpers, and the migrations."""

@@ -1,0 +1,97 @@
+"""The stream's singleton row: claim it, beat in it, ask it to stop, end it.
+
+The row is the truth about a running stream: Prefect's states are not (a killed worker leaves them
+at Running). A claim is refused while another run of the shard beats; a run whose heart stopped and
+whose process is gone is ended as failed, and the claim goes through.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import psutil
+import sqlalchemy as sa
+from sqlalchemy.engine import Engine
+from sqlmodel import Session, col, select
+
+from ifd.errors import AlreadyStreamingError
+from ifd.units import NANOS_PER_SECOND
+from models.base import transaction
+from models.operations import StreamRunRow
+
+STALE_AFTER_NS: Final = 15 * NANOS_PER_SECOND
+
+
+def claim_run(engine: Engine, run: StreamRunRow, *, now_ns: int) -> int:
+    """Insert `run` as the one live run of its shard and return its id.
+
+    Raises
+    ------
+    AlreadyStreamingError
+        If another run of the shard is alive.
+    """
+    run.active_shard = run.shard
+    try:
+        with transaction(engine) as session:
+            active = session.exec(
+                select(StreamRunRow).where(StreamRunRow.active_shard == run.shard)
+            ).first()
+            if active is not None:
+                if not is_stale(active, now_ns=now_ns):
+                    raise AlreadyStreamingError(run.shard, active.pid)
+                _end(active, "failed", "its process was gone and its heart had stopped", now_ns)
+                session.flush()
+            session.add(run)
+            session.flush()
+            assert run.id is not None
+            return run.id
+    except sa.exc.IntegrityError as error:  # another claim won between our look and our insert
+        raise AlreadyStreamingError(run.shard, None) from error
+
+
+def is_stale(run: StreamRunRow, *, now_ns: int) -> bool:
+    """Return True when the run has no heartbeat and no process any more."""
+    if now_ns - run.heartbeat_ns < STALE_AFTER_NS:
+        return False
+    return run.pid is None or not psutil.pid_exists(run.pid)
+
+
+def active_run(session: Session, shard: str) -> StreamRunRow | None:
+    """Return the live run of `shard`, or None."""
+    return session.exec(select(StreamRunRow).where(StreamRunRow.active_shard == shard)).first()
+
+
+def latest_run(session: Session) -> StreamRunRow | None:
+    """Return the newest run of any shard, or None."""
+    return session.exec(select(StreamRunRow).order_by(col(StreamRunRow.id).desc())).first()
+
+
+def request_stop(engine: Engine, shard: str, reason: str, *, now_ns: int) -> int | None:
+    """Set the stop flag of the live run of `shard`; return its id, or None when nothing runs."""
+    with transaction(engine) as session:
+        run = active_run(session, shard)
+        if run is None:
+            return None
+        if run.stop_requested_ns is None:
+            run.stop_requested_ns = now_ns
+            run.stop_reason = reason
+            session.add(run)
+        return run.id
+
+
+def end_run(
+    engine: Engine, run_id: int, *, status: str, now_ns: int, error: str | None = None
+) -> None:
+    """Mark a run as over (`drained` or `failed`); a run that is over already is left as it is."""
+    with transaction(engine) as session:
+        run = session.get(StreamRunRow, run_id)
+        if run is not None and run.active_shard is not None:
+            _end(run, status, error, now_ns)
+            session.add(run)
+
+
+def _end(run: StreamRunRow, status: str, error: str | None, now_ns: int) -> None:
+    run.active_shard = None
+    run.status = status
+    run.error = error
+    run.ended_ns = now_ns

@@ -1,0 +1,1 @@
+"""What listens to the engine: the tables, the archive, and alerts."""
