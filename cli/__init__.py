@@ -1,0 +1,1 @@
+"""The `ifd` command: thin, over everything."""
