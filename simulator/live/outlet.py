@@ -1,0 +1,96 @@
+"""The way out to one client: plain text first, then binary, compressed and stamped as it asked."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+import time
+from typing import Final
+
+import zstandard
+
+from ifd.clock import Clock
+from ifd.records import MboArray
+from simulator.live import messages
+
+_WRITE_BUFFER: Final = 1 << 20
+_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
+
+
+class Outlet:
+    """Writes to one connection, and waits while the client does not read."""
+
+    def __init__(self, writer: asyncio.StreamWriter, clock: Clock) -> None:
+        self.records_sent = 0
+        self._writer = writer
+        self._clock = clock
+        self._ts_out = False
+        self._compressor: zstandard.ZstdCompressionObj | None = None
+        self._header_sent = False
+        self._last_sent = time.monotonic()
+        writer.transport.set_write_buffer_limits(high=_WRITE_BUFFER)
+
+    @property
+    def silent_seconds(self) -> float:
+        """Seconds since something was sent."""
+        return time.monotonic() - self._last_sent
+
+    def set_format(self, *, ts_out: bool, compressed: bool) -> None:
+        """Say how the binary half shall look."""
+        self._ts_out = ts_out
+        self._compressor = zstandard.ZstdCompressor(level=1).compressobj() if compressed else None
+
+    async def text(self, line: bytes) -> None:
+        """Send lines of the text half."""
+        self._writer.write(line)
+        await self._writer.drain()
+
+    async def header(self, dataset: str) -> None:
+        """Begin the binary half, once."""
+        if not self._header_sent:
+            self._header_sent = True
+            now_ns = self._clock.now_ns()
+            await self._binary(messages.session_header(dataset, now_ns, ts_out=self._ts_out))
+
+    async def records(self, records: list[bytes]) -> None:
+        """Send single records of any type."""
+        if self._ts_out:
+            ns = self._clock.now_ns()
+            records = [messages.with_ts_out(record, ns) for record in records]
+        self.records_sent += len(records)
+        await self._binary(b"".join(records))
+
+    async def mbo(self, records: MboArray) -> None:
+        """Send MBO records."""
+        self.records_sent += len(records)
+        if self._ts_out:
+            await self._binary(messages.mbo_with_ts_out(records, self._clock.now_ns()))
+        else:
+            await self._binary(records.tobytes())
+
+    def close(self) -> None:
+        """End politely: what is buffered is sent, then FIN."""
+        self._writer.close()
+
+    def cut(self) -> None:
+        """End as a broken line does: RST, what is buffered is lost."""
+        connection = self._writer.get_extra_info("socket")
+        with contextlib.suppress(OSError):
+            # The client may have closed it already.
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        self._writer.transport.abort()
+
+    async def closed(self) -> None:
+        """Wait until the connection has gone."""
+        with contextlib.suppress(ConnectionError):
+            await self._writer.wait_closed()
+
+    async def _binary(self, octets: bytes) -> None:
+        self._last_sent = time.monotonic()
+        if self._compressor is not None:
+            octets = self._compressor.compress(octets)
+            octets += self._compressor.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
+        self._writer.write(octets)
+        await self._writer.drain()

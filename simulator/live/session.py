@@ -1,0 +1,168 @@
+"""One client of the gateway: its greeting, its key, its requests, its end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+import databento_dbn as dbn
+import structlog
+
+from ifd.clock import Clock
+from simulator.live import messages
+from simulator.live.control import (
+    AUTHENTICATION_FAILED,
+    Authentication,
+    ProtocolError,
+    SessionStart,
+    SubscriptionLine,
+    accepted,
+    greeting,
+    new_challenge,
+    parse_authentication,
+    parse_request,
+    refused,
+)
+from simulator.live.outlet import Outlet
+from simulator.live.sources import RecordSource
+from simulator.live.stream import QUIET, SERVED, Stream, Subscription
+
+log = structlog.get_logger(__name__)
+
+_AUTHENTICATION_SECONDS: Final = 60.0
+_INVALID: Final = dbn.ErrorCode.from_str("invalid_subscription")
+
+
+class ClientSession:
+    """Serves one connection.
+
+    Parameters
+    ----------
+    admits : callable
+        Given a challenge and its response, says whether the key is let in.
+    """
+
+    def __init__(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        *,
+        source: RecordSource,
+        admits: Callable[[str, str], bool],
+        clock: Clock,
+        session_id: int,
+        close_at_end: bool,
+    ) -> None:
+        self.session_id = session_id
+        self.outlet = Outlet(writer, clock)
+        self._reader = reader
+        self._source = source
+        self._admits = admits
+        self._clock = clock
+        self._close_at_end = close_at_end
+        self._stream: Stream | None = None
+        self._lines: list[SubscriptionLine] = []
+        self._subscriptions = 0
+
+    async def run(self) -> None:
+        """Serve until one side has had enough."""
+        try:
+            request = await self._authenticate()
+            if request is not None:
+                await self._serve(request)
+        except (ConnectionError, TimeoutError):
+            # The client went away, or never said anything: there is nobody left to tell.
+            log.info("session lost", session_id=self.session_id)
+        finally:
+            self.outlet.close()
+            await self.outlet.closed()
+
+    async def _authenticate(self) -> Authentication | None:
+        challenge = new_challenge()
+        await self.outlet.text(greeting(challenge))
+        async with asyncio.timeout(_AUTHENTICATION_SECONDS):
+            line = await self._read_line()
+        if not line:
+            return None
+        try:
+            request = parse_authentication(line)
+            self._check(request, challenge)
+        except ProtocolError as error:
+            log.info("client refused", session_id=self.session_id, reason=str(error))
+            await self.outlet.text(refused(str(error)))
+            return None
+        self.outlet.set_format(ts_out=request.ts_out, compressed=request.compressed)
+        await self.outlet.text(accepted(self.session_id))
+        return request
+
+    def _check(self, request: Authentication, challenge: str) -> None:
+        if not self._admits(challenge, request.response):
+            raise ProtocolError(AUTHENTICATION_FAILED)
+        if request.dataset != self._source.dataset:
+            raise ProtocolError(
+                f"Dataset '{request.dataset}' is not served here, '{self._source.dataset}' is"
+            )
+
+    async def _serve(self, request: Authentication) -> None:
+        stream = Stream(
+            self.outlet,
+            self._source,
+            self._clock,
+            heartbeat_seconds=request.heartbeat_seconds,
+            close_at_end=self._close_at_end,
+        )
+        try:
+            if not await self._take_requests(stream):
+                return
+            await self._source.ready.wait()
+            requests = asyncio.create_task(self._take_later_requests(stream))
+            try:
+                await stream.run()
+            finally:
+                requests.cancel()
+                (outcome,) = await asyncio.gather(requests, return_exceptions=True)
+            if isinstance(outcome, ProtocolError):
+                raise outcome
+        except ProtocolError as error:
+            log.info("client refused", session_id=self.session_id, reason=str(error))
+            await self.outlet.header(self._source.dataset)
+            await self.outlet.records([messages.error(str(error), _INVALID, self._clock.now_ns())])
+
+    async def _take_later_requests(self, stream: Stream) -> None:
+        try:
+            while await self._take_requests(stream):
+                # Started once, a session cannot be started again.
+                pass
+        finally:
+            stream.stop()
+
+    async def _take_requests(self, stream: Stream) -> bool:
+        """Take in subscriptions; return True at a session start, False when the client leaves."""
+        while line := await self._read_line():
+            request = parse_request(line)
+            if isinstance(request, SessionStart):
+                return True
+            self._take_subscription(request, stream)
+        return False
+
+    def _take_subscription(self, line: SubscriptionLine, stream: Stream) -> None:
+        if line.schema not in SERVED | QUIET:
+            raise ProtocolError(f"Schema '{line.schema}' is not served by the local exchange")
+        self._lines.append(line)
+        if not line.is_last:
+            return
+        self._subscriptions += 1
+        symbols = tuple(symbol for part in self._lines for symbol in part.symbols)
+        self._lines = []
+        number = self._subscriptions if line.subscription_id is None else line.subscription_id
+        stream.subscribe(
+            Subscription(number, line.schema, line.stype_in, symbols, line.start_ns, line.snapshot)
+        )
+
+    async def _read_line(self) -> bytes:
+        try:
+            line = await self._reader.readline()
+        except ValueError:
+            raise ConnectionAbortedError("a line had no end") from None
+        return line if line.endswith(b"\n") else b""

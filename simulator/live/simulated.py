@@ -1,0 +1,100 @@
+"""The simulated market at the pace of the clock: some history at once, then live, without end."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+from typing import Final
+
+import structlog
+
+from ifd.clock import Clock
+from ifd.units import NANOS_PER_MILLISECOND, NANOS_PER_MINUTE, NANOS_PER_SECOND
+from simulator.live.sources import RecordSource
+from simulator.live.symbology import Symbology
+from simulator.market.chain import list_chain
+from simulator.market.definitions import definition_messages
+from simulator.market.episodes import Episode
+from simulator.market.market import Market, MarketParams
+
+log = structlog.get_logger(__name__)
+
+_TICK_NS: Final = 5 * NANOS_PER_MILLISECOND
+_HISTORY_STEP_NS: Final = 5 * NANOS_PER_SECOND
+_SETTLING_NS: Final = NANOS_PER_MILLISECOND
+"""How far the market stays behind the clock: its capture times must not lie ahead."""
+_LISTED_FOR: Final = dt.timedelta(days=4)
+"""How long a gateway may run before something it lists expires."""
+_FIRST_SWEEP_SECONDS: Final = 5.0
+
+
+class SimulatedSource(RecordSource):
+    """The simulated market: some history at once, then live, without end.
+
+    Parameters
+    ----------
+    session : date
+        Trading date whose instruments are listed.
+    seed : int
+        Seed of the market; times are those of the clock.
+    history_minutes : float
+        How long before now the market opened.
+    episode_seconds : float
+        Mean time between planted sweeps once live; the first comes after five seconds.
+    """
+
+    def __init__(
+        self,
+        session: dt.date,
+        *,
+        seed: int,
+        clock: Clock,
+        params: MarketParams,
+        history_minutes: float,
+        episode_seconds: float,
+        dataset: str = "GLBX.MDP3",
+    ) -> None:
+        super().__init__(dataset)
+        self._clock = clock
+        self._episode_seconds = episode_seconds
+        self._opening_ns = clock.now_ns() - int(history_minutes * NANOS_PER_MINUTE)
+        chain = list_chain(session + _LISTED_FOR)
+        self._market = Market(seed, self._opening_ns, chain, params)
+        self._labelled = 0
+        self.definitions = definition_messages(chain, session)
+        self.symbology = Symbology(self.definitions)
+
+    @property
+    def labels(self) -> tuple[Episode, ...]:
+        """The planted sweeps that have ended, in order."""
+        return self._market.labels
+
+    async def run(self) -> None:
+        """Make the history in small steps, then keep up with the clock."""
+        at_ns = self._opening_ns
+        while at_ns + _TICK_NS < self._now_ns():
+            at_ns = min(at_ns + _HISTORY_STEP_NS, self._now_ns())
+            self._advance(at_ns)
+            await asyncio.sleep(0)
+        self._market.plant_every(self._episode_seconds, at_ns, first_after=_FIRST_SWEEP_SECONDS)
+        self.ready.set()
+        while True:
+            await asyncio.sleep(_TICK_NS / NANOS_PER_SECOND)
+            self._advance(self._now_ns())
+            self._tell_of_sweeps()
+
+    def _now_ns(self) -> int:
+        return self._clock.now_ns() - _SETTLING_NS
+
+    def _advance(self, until_ns: int) -> None:
+        records = self._market.advance(until_ns)
+        if len(records):
+            self.spool.append(records)
+            self.publish(len(self.spool))
+
+    def _tell_of_sweeps(self) -> None:
+        labels = self.labels
+        for episode in labels[self._labelled :]:
+            legs = [f"{leg.side} {leg.raw_symbol}" for leg in episode.legs]
+            log.info("sweep planted", episode=episode.episode_id, legs=legs, lots=episode.lots)
+        self._labelled = len(labels)

@@ -1,0 +1,182 @@
+"""The binary half of a session: answers subscriptions, replays, then follows the source.
+
+Order after the session's header, per subscription: acknowledgement, symbol mappings, a resolution
+error for each symbol that means nothing, then definitions or a snapshot if they were asked for.
+Market data follows once all are answered. A stream keeps its own place in the source and waits for
+its own socket, so a client that reads slowly holds up nobody but itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Final
+
+import databento_dbn as dbn
+
+from ifd.clock import Clock
+from simulator.live import messages
+from simulator.live.outlet import Outlet
+from simulator.live.selection import Selection
+from simulator.live.sources import RecordSource
+
+SERVED: Final = frozenset({"mbo", "definition"})
+QUIET: Final = frozenset({"status", "statistics"})
+"""Schemas that are accepted although nothing of the kind ever happens here."""
+_BLOCK: Final = 8_192
+_UNRESOLVED: Final = dbn.ErrorCode.from_str("symbol_resolution_failed")
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """A whole subscription: all lines of one id together."""
+
+    number: int
+    schema: str
+    stype_in: str
+    symbols: tuple[str, ...]
+    start_ns: int | None
+    snapshot: bool
+
+
+class Stream:
+    """Sends one session what it subscribed to.
+
+    Parameters
+    ----------
+    heartbeat_seconds : int
+        Longest silence.
+    close_at_end : bool
+        Return when a recording has been sent, instead of staying with heartbeats.
+    """
+
+    def __init__(
+        self,
+        outlet: Outlet,
+        source: RecordSource,
+        clock: Clock,
+        *,
+        heartbeat_seconds: int,
+        close_at_end: bool,
+    ) -> None:
+        self._outlet = outlet
+        self._source = source
+        self._clock = clock
+        self._heartbeat_seconds = heartbeat_seconds
+        self._close_at_end = close_at_end
+        self._wake = asyncio.Event()
+        self._stopped = False
+        self._asked: list[Subscription] = []
+        self._selection = Selection()
+        self._place = 0
+        self._replaying = False
+
+    def subscribe(self, asked: Subscription) -> None:
+        """Take in a subscription; it is answered when the stream gets to it."""
+        self._asked.append(asked)
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Let `run` return soon."""
+        self._stopped = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Send until stopped, or until a recording is over and that shall end the session."""
+        source = self._source
+        source.listen(self._wake)
+        try:
+            await self._begin()
+            while not self._stopped:
+                self._wake.clear()
+                await self._answer_subscriptions(may_replay=False)
+                if self._place < source.end:
+                    await self._send_block()
+                    continue
+                await self._finish_replay()
+                if source.finished and self._close_at_end:
+                    return
+                await self._wait()
+        finally:
+            source.unlisten(self._wake)
+
+    async def _begin(self) -> None:
+        await self._outlet.header(self._source.dataset)
+        replay = any(one.schema == "mbo" and one.start_ns is not None for one in self._asked)
+        self._place = 0 if replay else self._source.present()
+        self._selection.edge = self._source.end
+        await self._answer_subscriptions(may_replay=True)
+
+    async def _answer_subscriptions(self, *, may_replay: bool) -> None:
+        while self._asked:
+            await self._answer(self._asked.pop(0), may_replay=may_replay)
+
+    async def _answer(self, asked: Subscription, *, may_replay: bool) -> None:
+        ns = self._clock.now_ns()
+        found, unknown = self._source.symbology.resolve(asked.symbols, asked.stype_in)
+        records = [messages.subscription_acknowledged(asked.number, asked.schema, ns)]
+        records += [
+            messages.symbol_mapping(one.instrument_id, one.asked, one.raw_symbol, ns)
+            for one in found
+        ]
+        records += [
+            messages.error(
+                f"Failed to resolve symbol '{symbol}' of type {asked.stype_in}",
+                _UNRESOLVED,
+                ns,
+                is_last=symbol == unknown[-1],
+            )
+            for symbol in unknown
+        ]
+        await self._outlet.records(records)
+        idents = [one.instrument_id for one in found]
+        start_ns = asked.start_ns if may_replay else None
+        if asked.schema == "definition" and start_ns is not None:
+            await self._replay_definitions(set(idents), start_ns)
+        elif asked.schema == "mbo":
+            place = self._source.present() if may_replay else self._source.end
+            await self._follow(idents, place, start_ns, snapshot=asked.snapshot)
+
+    async def _replay_definitions(self, idents: set[int], start_ns: int) -> None:
+        # Only with a start: otherwise only new listings come, as on the real gateway.
+        records = [
+            bytes(definition)
+            for definition in self._source.definitions
+            if definition.instrument_id in idents and definition.ts_event >= start_ns
+        ]
+        records.append(messages.replay_completed("definition", self._clock.now_ns()))
+        await self._outlet.records(records)
+
+    async def _follow(
+        self, idents: list[int], place: int, start_ns: int | None, *, snapshot: bool
+    ) -> None:
+        self._source.begin()
+        if start_ns is not None:
+            self._selection.add_replay(idents, start_ns)
+            self._replaying = True
+            return
+        if snapshot:
+            taken = await self._source.snapshot(place, idents, self._clock.now_ns())
+            await self._outlet.mbo(taken)
+        self._selection.add(idents, place)
+
+    async def _send_block(self) -> None:
+        records = self._source.read(self._place, self._place + _BLOCK)
+        chosen = self._selection.choose(records, self._place)
+        self._place += len(records)
+        if len(chosen):
+            await self._outlet.mbo(chosen)
+        # Writing to a fast client never waits; others want their turn.
+        await asyncio.sleep(0)
+
+    async def _finish_replay(self) -> None:
+        if self._replaying:
+            self._replaying = False
+            await self._outlet.records([messages.replay_completed("mbo", self._clock.now_ns())])
+
+    async def _wait(self) -> None:
+        try:
+            async with asyncio.timeout(self._heartbeat_seconds - self._outlet.silent_seconds):
+                await self._wake.wait()
+        except TimeoutError:
+            await self._outlet.records([messages.heartbeat(self._clock.now_ns())])

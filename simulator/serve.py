@@ -1,0 +1,171 @@
+"""Runs the gateway as a process: signals, the ready file, and commands on standard input."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime as dt
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from ifd.clock import Clock, SystemClock
+from ifd.errors import ConfigurationError
+from ifd.sessions import session_date
+from simulator.live import DEFAULT_KEY, FileSource, KeyRing, LiveGateway, SimulatedSource
+from simulator.live.sources import RecordSource
+from simulator.market.market import MarketParams
+
+KEY_VARIABLE: Final = "IFD_SIMULATOR_KEY"
+COMMANDS: Final = ("cut", "close", "auth-fail", "auth-fail on", "auth-fail off")
+"""What standard input is listened to for: break every session (RST), end every session (FIN),
+refuse every key from now on or no longer."""
+FAULTS: Final = ("auth-fail",)
+"""What a gateway can be started with."""
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayOptions:
+    """How a gateway is run; the command line's options, one to one."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    ready_file: Path | None = None
+    keys: Sequence[str] = ()
+    serve: Sequence[Path] = ()
+    speed: float = 1.0
+    close_at_end: bool = False
+    seed: int = 1
+    rate: float = 150.0
+    history_minutes: float = 20.0
+    episode_every: float = 120.0
+    session: str = "auto"
+    faults: Sequence[str] = ()
+    control: bool = False
+
+    def accepted_keys(self) -> list[str]:
+        """Return the keys that are let in: those given, the environment's, or the default."""
+        given = list(self.keys) or [os.environ.get(KEY_VARIABLE, "")]
+        return [key for key in given if key] or [DEFAULT_KEY]
+
+
+async def run_gateway(
+    options: GatewayOptions, *, announce: Callable[[LiveGateway], None] | None = None
+) -> None:
+    """Serve until SIGTERM or SIGINT; `announce` hears of the gateway once it listens.
+
+    Raises
+    ------
+    PortInUseError, EnvironmentProblemError
+        If it cannot listen.
+    ConfigurationError, InputError
+        If an option or a file to serve cannot be used.
+    """
+    clock = SystemClock()
+    gateway = LiveGateway(
+        make_source(options, clock),
+        keys=KeyRing(options.accepted_keys()),
+        clock=clock,
+        host=options.host,
+        port=options.port,
+        close_at_end=options.close_at_end,
+    )
+    gateway.refuse_keys = "auth-fail" in options.faults
+    async with gateway:
+        if announce is not None:
+            announce(gateway)
+        if options.ready_file is not None:
+            write_ready_file(options.ready_file, gateway)
+        commands = asyncio.create_task(_take_commands(gateway)) if options.control else None
+        await _until_told_to_stop(gateway)
+        if commands is not None:
+            commands.cancel()
+            await asyncio.wait([commands])
+
+
+def make_source(options: GatewayOptions, clock: Clock) -> RecordSource:
+    """Return what the options say shall be served."""
+    if options.speed < 0 or options.rate <= 0 or options.episode_every <= 0:
+        raise ConfigurationError("--rate and --episode-every are above 0, --speed is 0 or more")
+    unknown = set(options.faults) - set(FAULTS)
+    if unknown:
+        raise ConfigurationError(
+            f"there is no fault {', '.join(sorted(unknown))}; choose one of {', '.join(FAULTS)}"
+        )
+    if options.serve:
+        return FileSource(options.serve, speed=options.speed, clock=clock)
+    return SimulatedSource(
+        _session(options.session, clock),
+        seed=options.seed,
+        clock=clock,
+        params=MarketParams(records_per_second=options.rate),
+        history_minutes=options.history_minutes,
+        episode_seconds=options.episode_every,
+    )
+
+
+def apply_command(gateway: LiveGateway, command: str) -> bool:
+    """Break something, or mend it again; return False for a command that does not exist."""
+    if command not in COMMANDS:
+        return False
+    if command == "cut":
+        gateway.cut()
+    elif command == "close":
+        gateway.close_sessions()
+    else:
+        gateway.refuse_keys = command != "auth-fail off"
+    return True
+
+
+def log_to_stderr() -> None:
+    """Keep standard output for answers; a process calls this before anything is logged."""
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+
+
+def write_ready_file(path: Path, gateway: LiveGateway) -> None:
+    """Say where the gateway listens; the file appears whole."""
+    content = {"host": gateway.host, "port": gateway.port, "pid": os.getpid()}
+    part = path.with_name(f"{path.name}.part")
+    part.write_text(json.dumps(content), encoding="utf-8")
+    part.replace(path)
+
+
+def _session(name: str, clock: Clock) -> dt.date:
+    try:
+        return dt.date.fromisoformat(session_date(clock.now_ns()) if name == "auto" else name)
+    except ValueError:
+        raise ConfigurationError(
+            f"{name!r} is no session: give a date such as 2026-11-23, or auto"
+        ) from None
+
+
+async def _until_told_to_stop(gateway: LiveGateway) -> None:
+    loop = asyncio.get_running_loop()
+    serving = asyncio.current_task()
+    assert serving is not None
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, serving.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        await gateway.serve()
+
+
+async def _take_commands(gateway: LiveGateway) -> None:
+    reader = asyncio.StreamReader()
+    pipe, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
+    )
+    try:
+        while line := await reader.readline():
+            command = line.decode(errors="replace").strip()
+            answer = "ack" if apply_command(gateway, command) else "nack"
+            sys.stdout.write(f"{answer}: {command}\n")
+            sys.stdout.flush()
+    finally:
+        pipe.close()
