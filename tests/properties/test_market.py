@@ -210,7 +210,7 @@ def test_a_label_is_exactly_what_was_traded(seed: int) -> None:
         assert label.lots >= 150
         for leg in legs:
             prices = set(own["price"][own["instrument_id"] == leg].tolist())
-            assert 3 <= len(prices) <= 14
+            assert 2 <= len(prices) <= 14  # makers may have refilled one between two slices
 
 
 @FEW
