@@ -1,0 +1,175 @@
+"""Where the chunks of every connection come in: known ones are dropped, control records heeded.
+
+It outlives the connections: what it remembers of one lets the next continue without a seam.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import databento_dbn as dbn
+import numpy as np
+import structlog
+
+from ifd.clock import Clock
+from ifd.errors import (
+    AuthenticationFailedError,
+    EnvironmentProblemError,
+    FeedError,
+    FeedInterruptedError,
+    GatewayRefusedError,
+)
+from ifd.gateway.ledger import MboLedger, OtherLedger
+from ifd.gateway.queue import Arrival, ArrivalQueue
+from ifd.gateway.replays import PendingReplays
+from ifd.gateway.subscription import MBO, GapLog, Subscription
+from ifd.records import F_SNAPSHOT, Chunk, MboArray
+
+log = structlog.get_logger("feed")
+
+_KEY_REFUSED: Final = (dbn.ErrorCode.AUTH_FAILED, dbn.ErrorCode.API_KEY_DEACTIVATED)
+
+
+class Intake:
+    """Takes chunks off a connection, and puts what is new on the queue and into the archive.
+
+    Parameters
+    ----------
+    tap : callable or None
+        Sees every accepted chunk before the queue does.
+    """
+
+    def __init__(
+        self,
+        queue: ArrivalQueue,
+        gaps: GapLog,
+        clock: Clock,
+        tap: Callable[[Chunk], None] | None,
+    ) -> None:
+        self.mbo = MboLedger()
+        self.others = OtherLedger()
+        self.replays = PendingReplays()
+        self.records = 0
+        self.slow_reader_warnings = 0
+        self.unresolved: list[str] = []
+        self.gateway_error: str | None = None
+        self._queue = queue
+        self._gaps = gaps
+        self._clock = clock
+        self._tap = tap
+        self._received_ns = 0
+        self._replayed = False
+
+    def begin_session(self, requests: Sequence[Subscription]) -> None:
+        """Expect the answers to these subscriptions, new ones or continued ones."""
+        self.gateway_error = None
+        self._replayed = all(r.start_ns is not None for r in requests if r.schema == MBO)
+        self.replays.expect(r.schema for r in requests if r.start_ns is not None)
+        for request in requests:
+            if request.schema != MBO:
+                continue
+            if request.start_ns is not None and request.start_ns == self.mbo.resume_ts:
+                self.mbo.begin_replay(request.start_ns)
+            else:
+                self.mbo.join(start_ns=request.start_ns, snapshot=request.snapshot)
+
+    def receive(self, chunks: list[Chunk]) -> None:
+        """Take the chunks of one read.
+
+        Raises
+        ------
+        FeedError
+            If a control record ends the session; what came after it is not taken.
+        EnvironmentProblemError
+            If the archive cannot be written.
+        """
+        self._received_ns = self._clock.now_ns()
+        for chunk in chunks:
+            if isinstance(chunk, np.ndarray):
+                fresh = self.mbo.accept(chunk)
+                if len(fresh):
+                    self._deliver(fresh, len(fresh))
+                    self._end_unreplayed_gap(fresh)
+            elif isinstance(chunk, dbn.SystemMsg):
+                self._deliver(chunk, 1)
+                self._heed_system(chunk)
+            elif isinstance(chunk, dbn.ErrorMsg):
+                self._deliver(chunk, 1)
+                self._heed_error(chunk)
+            elif isinstance(chunk, dbn.SymbolMappingMsg) or self.others.accept(
+                chunk, replaying=bool(self.replays)
+            ):
+                self._deliver(chunk, 1)
+
+    def _deliver(self, chunk: Chunk, count: int) -> None:
+        if self._tap is not None:
+            try:
+                self._tap(chunk)
+            except OSError as error:
+                raise EnvironmentProblemError(
+                    f"the archive cannot be written ({error}): free its disk, or choose another "
+                    "with IFD_ARCHIVE__DIRECTORY"
+                ) from error
+        self.records += count
+        self._queue.put(Arrival(chunk, self._received_ns, late=bool(self.replays)))
+
+    def _end_unreplayed_gap(self, first: MboArray) -> None:
+        # Came back without a replay: where the records go on is the end of what is missing.
+        if self._gaps.current is not None and not self._replayed:
+            when = "ts_recv" if first["flags"][0] & F_SNAPSHOT else "ts_event"
+            self._gaps.close(int(first[when][0]), state="open")
+
+    def _heed_system(self, message: dbn.SystemMsg) -> None:
+        if message.code == dbn.SystemCode.SLOW_READER_WARNING:
+            self.slow_reader_warnings += 1
+        elif message.code == dbn.SystemCode.REPLAY_COMPLETED and self.replays:
+            self.replays.complete(message.msg)
+            if not self.replays:
+                self._caught_up()
+
+    def _caught_up(self) -> None:
+        missing = self.mbo.end_replay()
+        if missing:
+            log.warning("replay completed before everything known came again", records=missing)
+        if self._gaps.current is not None and self._replayed:
+            end_ns = max(self.mbo.last_ts or 0, self._gaps.current.start_ns)
+            self._gaps.close(end_ns, state="replayed")
+
+    def _heed_error(self, message: dbn.ErrorMsg) -> None:
+        self.gateway_error = message.err
+        if message.code == dbn.ErrorCode.SYMBOL_RESOLUTION_FAILED:
+            # Ordinary: not every root is listed every week. The feed's owner counts them.
+            self.unresolved.append(message.err)
+            return
+        log.warning("gateway error", code=int(message.code), text=message.err)
+        error = self._error_of(message)
+        if error is not None:
+            raise error
+
+    def refusal_error(self, reason: str) -> FeedError:
+        """Return what a refused authentication means."""
+        if "connection limit" in reason.lower():
+            return self._limit_error(reason)
+        return AuthenticationFailedError(reason)
+
+    def _error_of(self, message: dbn.ErrorMsg) -> FeedError | None:
+        """Return what an error record means for the session, None when it may go on."""
+        code, text = message.code, message.err
+        if code in _KEY_REFUSED:
+            return AuthenticationFailedError(text)
+        if code == dbn.ErrorCode.CONNECTION_LIMIT_EXCEEDED:
+            return self._limit_error(text)
+        if code == dbn.ErrorCode.INVALID_SUBSCRIPTION:
+            return GatewayRefusedError(int(code), text)
+        if code == dbn.ErrorCode.SKIPPED_RECORDS_AFTER_SLOW_READING:
+            return FeedInterruptedError("skipped", text)
+        if code == dbn.ErrorCode.REPLAY_DATA_AGED_OUT:
+            return FeedInterruptedError("aged-out", text)
+        return None
+
+    def _limit_error(self, text: str) -> FeedError:
+        # Once there were records, the gateway may still be counting the connection that was lost.
+        if self.mbo.last_ts is not None:
+            return FeedInterruptedError("error", text)
+        return GatewayRefusedError(int(dbn.ErrorCode.CONNECTION_LIMIT_EXCEEDED), text)
