@@ -46,14 +46,14 @@ def test_an_unknown_profile_is_named_with_those_that_exist() -> None:
 def test_a_mistyped_variable_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IFD_DETECTION__MIN_VOLUM", "77")
 
-    with pytest.raises(ConfigurationError, match="detection.min_volum"):
+    with pytest.raises(ConfigurationError, match=r"detection\.min_volum"):
         load_settings()
 
 
 def test_a_value_out_of_range_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IFD_ALERTS__MIN_CONFIDENCE", "80")
 
-    with pytest.raises(ConfigurationError, match="alerts.min_confidence"):
+    with pytest.raises(ConfigurationError, match=r"alerts\.min_confidence"):
         load_settings()
 
 

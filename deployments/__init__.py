@@ -1,0 +1,1 @@
+"""How the flows are deployed: applying prefect.yaml, work pools and the worker."""

@@ -1,0 +1,56 @@
+"""Nightly: what is usual for each instrument and time of day, from the last archived sessions."""
+
+from __future__ import annotations
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
+
+from ifd.clock import SystemClock
+from ifd.sessions import session_date
+from models.base import make_engine
+from models.database import require_current
+from runtime.supervisor import settings_of
+from tasks.artifacts import publish_baselines
+from tasks.baselines import choose_files, coverage, rebuild_from
+
+
+def name_run() -> str:
+    """Return the run's name in the UI: `baselines 2026-11-24`."""
+    return f"baselines {session_date(SystemClock().now_ns())}"
+
+
+@flow(name="ifd-baselines", flow_run_name=name_run)
+def rebuild_baselines(
+    shard: str | None = None,
+    profile: str | None = None,
+    files: list[str] | None = None,
+    definitions: list[str] | None = None,
+) -> State[None]:
+    """Rebuild the baselines of one profile from whole sessions.
+
+    Args:
+        shard: Whose archive to read; empty takes the shard of the settings (nq).
+        profile: Settings profile; empty takes IFD_PROFILE, or default.
+        files: DBN files to use instead of the archive's newest sessions.
+        definitions: DBN files that define the instruments; empty when the files do so themselves.
+    """
+    settings = settings_of(shard, profile=profile)
+    require_current(settings.database_url)
+    engine = make_engine(settings.database_url)
+    chosen = files or [str(path) for path in choose_files(engine, settings)]
+    if not chosen:
+        reason = f"the archive of shard {settings.feed.shard} holds no whole session yet"
+        return Completed(name="NothingToLearnFrom", message=reason)
+    made = rebuild_from(
+        chosen, definitions or [], shard=settings.feed.shard, profile=settings.profile
+    )
+    if not made.rows:
+        reason = f"{made.records:,} records held no window of a defined option"
+        return Completed(name="NothingToLearnFrom", message=reason)
+    told = (
+        f"{made.rows:,} baselines of {made.keys:,} strikes and peer groups from "
+        f"{len(made.sessions)} sessions until {made.as_of} ({made.records:,} records)"
+    )
+    publish_baselines(coverage(engine, settings), description=told)
+    return Completed(message=told)

@@ -1,0 +1,1 @@
+"""Units of work for flows: thin, idempotent, with small serialisable arguments and no secrets."""

@@ -1,0 +1,75 @@
+"""Artifacts of a run in the Prefect UI. A server that is away costs the artifact, not the run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import httpx
+from prefect import get_run_logger
+from prefect.artifacts import (
+    create_link_artifact,
+    create_markdown_artifact,
+    create_table_artifact,
+)
+
+from runtime.stopping import Stopped
+from runtime.summary import StreamSummary, headline, summary_markdown, summary_rows
+
+
+def publish_stream(summary: StreamSummary, *, dashboard_url: str, log: str) -> None:
+    """Publish the summary of a stream as a page and a table, and a link to the dashboard."""
+    shard = summary.run.shard
+    _publish(
+        lambda: create_markdown_artifact(
+            summary_markdown(summary, log=log),
+            key=f"stream-{shard}",
+            description=headline(summary),
+        )
+    )
+    _publish(
+        lambda: create_table_artifact(
+            summary_rows(summary),
+            key=f"stream-{shard}-numbers",
+            description=f"Stream {shard}, {summary.run.session_date}, in numbers",
+        )
+    )
+    _publish(
+        lambda: create_link_artifact(
+            dashboard_url,
+            link_text="Dashboard",
+            key="dashboard",
+            description="Candles, signals and health, live",
+        )
+    )
+
+
+def publish_close(stopped: Sequence[Stopped]) -> None:
+    """Publish how each stream was stopped."""
+    rows = [
+        {
+            "shard": each.run.shard,
+            "trading date": each.run.session_date,
+            "outcome": each.outcome,
+            "seconds": f"{each.seconds:.1f}",
+            "records": f"{each.run.records:,}",
+            "error": each.run.error or "",
+        }
+        for each in stopped
+    ]
+    _publish(
+        lambda: create_table_artifact(
+            rows, key="market-close", description=f"{len(rows)} streams stopped"
+        )
+    )
+
+
+def publish_baselines(rows: Sequence[dict[str, str]], *, description: str) -> None:
+    """Publish what the nightly baselines cover."""
+    _publish(lambda: create_table_artifact(list(rows), key="baselines", description=description))
+
+
+def _publish(create: Callable[[], object]) -> None:
+    try:
+        create()
+    except httpx.HTTPError as error:
+        get_run_logger().warning("An artifact was not published: %s", error)

@@ -1,0 +1,368 @@
+"""A real Prefect server and worker: schedules, and the stream's life through its flows.
+
+The stream's gateway is a port where nobody answers, so its process lives, beats and obeys without
+a market. Slow on purpose: nothing here is simulated but the market.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import httpx
+import psutil
+import pytest
+import stamina
+from sqlalchemy.engine import Engine
+
+from config.settings import ROOT_DIR, Settings, load_settings
+from ifd.clock import SystemClock
+from ifd.units import utc_from_ns
+from models.base import make_engine
+from models.database import upgrade
+from models.operations import StreamRunRow
+from runtime.children import Child
+from runtime.prefect_services import (
+    BASELINES_DEPLOYMENT,
+    MARKET_CLOSE_DEPLOYMENT,
+    STREAM_DEPLOYMENT,
+    FlowRun,
+    PrefectApi,
+    api_url,
+    prefect_environment,
+    server_program,
+    worker_program,
+)
+from runtime.stopping import process_of
+from runtime.supervisor import read_run
+from simulator.session_files import SessionPlan, write_sessions
+
+pytestmark = pytest.mark.integration
+NEW_YORK = ZoneInfo("America/New_York")
+SCHEDULES = {"stream": dt.time(9, 25), "market-close": dt.time(16), "baselines": dt.time(17, 30)}
+
+
+class Platform:
+    """The server, the worker, and what they share."""
+
+    def __init__(self, var: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.var = var
+        self.environment = {
+            "IFD_DATABASE_URL": f"sqlite:///{var / 'ifd.db'}",
+            "IFD_LOG_DIRECTORY": str(var / "log"),
+            "IFD_ARCHIVE__DIRECTORY": str(var / "archive"),
+            "IFD_SESSION__HOURS": "always",
+            "IFD_FEED__SIMULATED": "true",
+            "IFD_FEED__HOST": "127.0.0.1",
+            "IFD_FEED__PORT": str(free_port()),
+            "IFD_PREFECT__PORT": str(free_port()),
+            "DATABENTO_API_KEY": "db-" + "0" * 29,
+        }
+        for name, value in self.environment.items():
+            monkeypatch.setenv(name, value)
+        self.settings: Settings = load_settings()
+        upgrade(self.settings.database_url)
+        self.engine: Engine = make_engine(self.settings.database_url)
+        self.api = PrefectApi(api_url(self.settings))
+
+    def start(self) -> None:
+        """Start the server, and the worker beside it, as `ifd up` does."""
+        given = {"var": self.var, "environment": self.environment}
+        self.server = Child(server_program(self.settings, **given))
+        self.worker = Child(worker_program(self.settings, **given))
+        self.api.wait_healthy(timeout_seconds=90, is_alive=lambda: self.server.exit_code is None)
+        self.worker.wait_ready(timeout_seconds=120)
+
+    def stop(self) -> None:
+        self.worker.stop()
+        self.server.stop()
+        self.engine.dispose()
+        self.api.close()
+
+    def request(self, method: str, path: str, body: Any = None) -> Any:
+        # As Prefect's own client does: its server answers 503 while its SQLite is locked.
+        for attempt in stamina.retry_context(on=httpx.HTTPStatusError, timeout=30):
+            with attempt:
+                response = httpx.request(method, f"{self.api.url}{path}", json=body, timeout=30)
+                response.raise_for_status()
+        return response.json() if response.content else None
+
+    def deployments(self) -> dict[str, dict[str, Any]]:
+        found = self.request("POST", "/deployments/filter", {})
+        return {each["name"]: each for each in found}
+
+    def wait_ended(self, run: FlowRun) -> FlowRun:
+        wait_until(lambda: self.api.flow_run(run.id).has_ended, f"{run.name} to end")
+        return self.api.flow_run(run.id)
+
+    def start_stream(self) -> tuple[FlowRun, int]:
+        """Start the stream's flow; return it with the id of the run that beats by now."""
+        run = self.api.create_run(STREAM_DEPLOYMENT)
+        wait_until(lambda: self.run_of(run) is not None or self.ended(run), "the row")
+        row = self.run_of(run)
+        assert row is not None, self.api.flow_run(run.id)
+        assert row.id is not None
+        run_id = row.id
+        wait_until(
+            lambda: read_run(self.engine, run_id).status == "streaming" or self.ended(run),
+            "the stream",
+        )
+        assert read_run(self.engine, run_id).status == "streaming", self.api.flow_run(run.id)
+        return run, run_id
+
+    def ended(self, run: FlowRun) -> bool:
+        return self.api.flow_run(run.id).has_ended
+
+    def run_of(self, run: FlowRun) -> StreamRunRow | None:
+        from sqlmodel import Session, select
+
+        with Session(self.engine, expire_on_commit=False) as session:
+            return session.exec(
+                select(StreamRunRow).where(StreamRunRow.flow_run_id == run.id)
+            ).first()
+
+    def artifacts(self, run: FlowRun) -> dict[str, dict[str, Any]]:
+        body = {"flow_runs": {"id": {"any_": [run.id]}}}
+        return {each["key"]: each for each in self.request("POST", "/artifacts/filter", body)}
+
+    def logs(self, run: FlowRun) -> str:
+        body = {"logs": {"flow_run_id": {"any_": [run.id]}}, "sort": "TIMESTAMP_ASC"}
+        return "\n".join(each["message"] for each in self.request("POST", "/logs/filter", body))
+
+    def apply(self, *arguments: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "deployments.apply", *arguments],
+            cwd=ROOT_DIR,
+            env={**os.environ, **prefect_environment(self.settings, var=self.var)},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        platform = Platform(tmp_path_factory.mktemp("prefect"), monkeypatch)
+        try:
+            platform.start()
+            yield platform
+        finally:
+            platform.stop()
+
+
+@pytest.fixture
+def streaming(platform: Platform) -> Iterator[tuple[FlowRun, int]]:
+    """A stream that runs; whatever a test left of it is ended."""
+    run, run_id = platform.start_stream()
+    yield run, run_id
+    process = process_of(read_run(platform.engine, run_id))
+    if process is not None:
+        process.kill()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until(condition: Callable[[], bool], what: str, *, seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {seconds:.0f} s for {what}"
+        time.sleep(0.1)
+
+
+def new_york_now() -> dt.datetime:
+    return utc_from_ns(SystemClock().now_ns()).astimezone(NEW_YORK)
+
+
+def next_weekdays(time_of_day: dt.time, count: int) -> list[dt.datetime]:
+    """The next weekday occurrences of a New York time, in UTC."""
+    now = new_york_now()
+    days = (now.date() + dt.timedelta(days=n) for n in range(30))
+    moments = (dt.datetime.combine(day, time_of_day, tzinfo=NEW_YORK) for day in days)
+    coming = [each for each in moments if each.weekday() < 5 and each > now]
+    return [each.astimezone(dt.UTC) for each in coming[:count]]
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_the_scheduler_has_created_the_coming_runs_at_new_york_times(
+    platform: Platform, name: str
+) -> None:
+    """Guards the pins: with SQLAlchemy 2.1 the server looks healthy and schedules nothing."""
+    deployment = platform.deployments()[name]
+    body = {
+        "deployments": {"id": {"any_": [deployment["id"]]}},
+        "flow_runs": {"state": {"name": {"any_": ["Scheduled"]}}},
+        "sort": "EXPECTED_START_TIME_ASC",
+    }
+
+    def scheduled() -> list[dict[str, Any]]:
+        found = platform.request("POST", "/flow_runs/filter", body)
+        return [each for each in found if each["auto_scheduled"]]
+
+    wait_until(lambda: len(scheduled()) >= 3, f"scheduled runs of {name}")
+    runs = scheduled()[:3]
+
+    moments = [dt.datetime.fromisoformat(each["expected_start_time"]) for each in runs]
+    assert moments == next_weekdays(SCHEDULES[name], 3)
+    if name == "market-close":
+        assert [each["parameters"]["only_if_closed"] for each in runs] == [True] * 3
+
+
+def test_deploying_again_changes_nothing(platform: Platform) -> None:
+    before = platform.deployments()
+
+    assert "already applied" in platform.apply()
+    output = platform.apply("--again")
+
+    assert "stream, market-close, baselines applied to work pool ifd" in output
+    after = platform.deployments()
+    assert {name: each["id"] for name, each in after.items()} == {
+        name: each["id"] for name, each in before.items()
+    }
+    for name, each in after.items():
+        assert len(each["schedules"]) == 1, name
+        assert each["version"] == before[name]["version"]
+        assert each["concurrency_limit"] is None
+
+
+def test_a_start_outside_market_hours_completes_with_the_reason(
+    platform: Platform, tmp_path: Path
+) -> None:
+    calendar = tmp_path / "calendar.yaml"
+    today = new_york_now().date()
+    days = [today + dt.timedelta(days=n) for n in range(2)]
+    lines = [f"  - {{date: {day}, closed: true, source: test}}" for day in days]
+    calendar.write_text("\n".join(["cash:", *lines]), encoding="utf-8")
+    environment = {
+        "IFD_SESSION__HOURS": "cash",
+        "IFD_SESSION__CALENDAR_FILE": str(calendar),
+    }
+
+    run = platform.wait_ended(platform.api.create_run(STREAM_DEPLOYMENT, environment=environment))
+
+    assert (run.state_type, run.state_name) == ("COMPLETED", "MarketClosed")
+    assert "has no cash session; the next opens" in run.message
+
+
+def test_closing_when_nothing_runs_completes(platform: Platform) -> None:
+    run = platform.wait_ended(platform.api.create_run(MARKET_CLOSE_DEPLOYMENT))
+
+    assert (run.state_type, run.state_name) == ("COMPLETED", "NothingToStop")
+
+
+def test_baselines_of_an_empty_archive_complete_with_the_reason(platform: Platform) -> None:
+    run = platform.wait_ended(platform.api.create_run(BASELINES_DEPLOYMENT))
+
+    assert (run.state_type, run.state_name) == ("COMPLETED", "NothingToLearnFrom")
+    assert run.message == "the archive of shard nq holds no whole session yet"
+
+
+def test_baselines_are_rebuilt_from_files_and_their_coverage_is_shown(
+    platform: Platform, tmp_path: Path
+) -> None:
+    made = tmp_path / "sessions"
+    write_sessions(made, SessionPlan(days=3, seed=5, minutes=2))
+    files = [str(path) for path in sorted(made.glob("*.mbo.dbn.zst"))]
+    parameters = {"files": files, "definitions": [str(made / "definitions.dbn.zst")]}
+
+    run = platform.wait_ended(platform.api.create_run(BASELINES_DEPLOYMENT, parameters))
+
+    assert run.state_type == "COMPLETED"
+    assert "from 3 sessions until 2026-10-07" in run.message
+    (artifact,) = platform.artifacts(run).values()
+    assert artifact["key"] == "baselines"
+    assert '"New York time": "09:30"' in artifact["data"]
+
+
+def test_baselines_of_a_damaged_file_fail_at_once_and_name_it(
+    platform: Platform, tmp_path: Path
+) -> None:
+    damaged = tmp_path / "damaged.dbn"
+    damaged.write_bytes(b"DBN\x03 and then nothing")
+
+    run = platform.wait_ended(
+        platform.api.create_run(BASELINES_DEPLOYMENT, {"files": [str(damaged)]})
+    )
+
+    assert run.state_type == "FAILED"
+    assert "damaged.dbn is not a whole DBN file" in run.message
+
+
+def test_market_close_drains_the_stream_and_both_runs_tell_of_it(
+    platform: Platform, streaming: tuple[FlowRun, int]
+) -> None:
+    stream, run_id = streaming
+    pid = read_run(platform.engine, run_id).pid
+    second = platform.wait_ended(platform.api.create_run(STREAM_DEPLOYMENT))
+    scheduled = platform.wait_ended(
+        platform.api.create_run(MARKET_CLOSE_DEPLOYMENT, {"only_if_closed": True})
+    )
+    still_streaming = read_run(platform.engine, run_id).status
+
+    close = platform.wait_ended(platform.api.create_run(MARKET_CLOSE_DEPLOYMENT))
+    ended = platform.wait_ended(stream)
+
+    assert (second.state_type, second.state_name) == ("COMPLETED", "AlreadyStreaming")
+    assert f"process {pid}" in second.message
+    assert (scheduled.state_type, scheduled.state_name) == ("COMPLETED", "SessionOpen")
+    assert still_streaming == "streaming"
+    assert close.state_type == "COMPLETED"
+    assert close.message.startswith("nq drained in ")
+    assert ended.state_type == "COMPLETED"
+    assert ended.message.startswith("drained (market close): 0 records")
+    row = read_run(platform.engine, run_id)
+    assert (row.status, row.stop_reason, row.active_shard) == ("drained", "market close", None)
+    assert pid is not None
+    assert not psutil.pid_exists(pid)
+    assert set(platform.artifacts(stream)) == {"stream-nq", "stream-nq-numbers", "dashboard"}
+    assert "market-close" in platform.artifacts(close)
+    assert "Stream is streaming" in platform.logs(stream)
+    assert ended.name.startswith("stream nq 20")
+
+
+def test_cancelling_in_the_ui_drains_the_stream(
+    platform: Platform, streaming: tuple[FlowRun, int]
+) -> None:
+    stream, run_id = streaming
+
+    platform.request("POST", f"/flow_runs/{stream.id}/set_state", {"state": {"type": "CANCELLING"}})
+    ended = platform.wait_ended(stream)
+
+    assert ended.state_type == "CANCELLED"
+    wait_until(lambda: read_run(platform.engine, run_id).ended_ns is not None, "the drain")
+    row = read_run(platform.engine, run_id)
+    assert row.status == "drained"
+    assert process_of(row) is None
+
+
+def test_a_killed_flow_process_takes_no_record_with_it(
+    platform: Platform, streaming: tuple[FlowRun, int]
+) -> None:
+    stream, run_id = streaming
+    child = process_of(read_run(platform.engine, run_id))
+    assert child is not None
+    flow_process = child.parent()
+    assert flow_process is not None
+    assert "prefect.engine" in " ".join(flow_process.cmdline())
+
+    flow_process.send_signal(signal.SIGKILL)
+
+    assert platform.wait_ended(stream).state_type == "CRASHED"
+    wait_until(lambda: read_run(platform.engine, run_id).ended_ns is not None, "the drain")
+    assert read_run(platform.engine, run_id).status == "drained"
