@@ -1,0 +1,152 @@
+"""What traded in one instrument: totals, and the event that is running.
+
+One aggressive order is published as one trade record per price it reached, and one fill record per
+resting order it met. Lots are counted from the trades alone; the fills tell which cancels and
+modifies of the same event are executions and not withdrawals. A trade without a side (implied
+orders, auctions) is nobody's aggression: it is kept apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from ifd.book import OrderBook, Quote
+from ifd.records import ASK, BID, F_LAST, F_SNAPSHOT, TRADE, MboArray
+
+EndOfEvent = Callable[[int, int, Quote | None, Quote | None], None]
+"""Called with `ts_recv`, instrument id, best bid and best ask where an event ends."""
+
+
+class Print(NamedTuple):
+    """One trade record: aggressor's side and order (0 when not told), price in 1e-9, lots."""
+
+    side: int
+    order_id: int
+    price: int
+    size: int
+
+
+class Tape:
+    """Totals since the start, and the prints and fills of the event that is running."""
+
+    __slots__ = (
+        "buy_volume",
+        "event_prints",
+        "filled_asks",
+        "filled_bids",
+        "last_price",
+        "sell_volume",
+        "trades",
+        "unsided_volume",
+    )
+
+    def __init__(self) -> None:
+        self.buy_volume = 0
+        self.sell_volume = 0
+        self.unsided_volume = 0
+        self.trades = 0
+        self.last_price: int | None = None
+        self.event_prints: list[Print] = []
+        self.filled_bids = 0
+        self.filled_asks = 0
+
+    def trade(self, side: int, order_id: int, price: int, size: int) -> None:
+        """Take in a trade record."""
+        self.trades += 1
+        self.last_price = price
+        if side == BID:
+            self.buy_volume += size
+        elif side == ASK:
+            self.sell_volume += size
+        else:
+            self.unsided_volume += size
+        self.event_prints.append(Print(side, order_id, price, size))
+
+    def fill(self, side: int, size: int) -> None:
+        """Take in a fill record; `side` is that of the resting order."""
+        if side == BID:
+            self.filled_bids += size
+        elif side == ASK:
+            self.filled_asks += size
+
+    def end_event(self) -> None:
+        """Make room for the next event."""
+        if self.event_prints:
+            self.event_prints = []
+        self.filled_bids = 0
+        self.filled_asks = 0
+
+
+def levels_taken(prints: list[Print]) -> int:
+    """Return the most price levels that one aggressor took in these prints; 0 without one.
+
+    Examples
+    --------
+    >>> levels_taken([Print(66, 7, 100, 5), Print(66, 7, 101, 3), Print(65, 8, 99, 1)])
+    2
+    """
+    reached: dict[tuple[int, int], set[int]] = {}
+    for side, order_id, price, _ in prints:
+        if side in (BID, ASK):
+            reached.setdefault((side, order_id), set()).add(price)
+    return max(map(len, reached.values()), default=0)
+
+
+class TrackedInstrument:
+    """One instrument's book and tape, and what was counted on the way."""
+
+    __slots__ = ("book", "crossed_events", "events", "records", "tape")
+
+    def __init__(self) -> None:
+        self.book = OrderBook()
+        self.tape = Tape()
+        self.records = 0
+        self.events = 0
+        self.crossed_events = 0
+
+
+class Market:
+    """Books and tapes of any number of instruments, with nothing else: no windows, no definitions.
+
+    An event is counted where it ends. It is crossed when its best bid is above its best ask, which
+    is legitimate before the open and in the daily pause.
+    """
+
+    def __init__(self) -> None:
+        self.instruments: dict[int, TrackedInstrument] = {}
+
+    def update(self, records: MboArray, end_of_event: EndOfEvent | None = None) -> None:
+        """Take in records in wire order."""
+        columns = (
+            records[name].tolist()
+            for name in (
+                "instrument_id",
+                "action",
+                "side",
+                "order_id",
+                "price",
+                "size",
+                "flags",
+                "ts_recv",
+            )
+        )
+        for instrument_id, action, side, order_id, price, size, flags, ts_recv in zip(
+            *columns, strict=True
+        ):
+            tracked = self.instruments.get(instrument_id)
+            if tracked is None:
+                tracked = self.instruments[instrument_id] = TrackedInstrument()
+            tracked.records += 1
+            if action == TRADE and not flags & F_SNAPSHOT:
+                tracked.tape.trade(side, order_id, price, size)
+            else:
+                tracked.book.apply(action, side, order_id, price, size, flags)
+            if flags & F_LAST:
+                tracked.events += 1
+                tracked.tape.end_event()
+                bid, ask = tracked.book.bids.best(), tracked.book.asks.best()
+                if bid is not None and ask is not None and bid.price > ask.price:
+                    tracked.crossed_events += 1
+                if end_of_event is not None:
+                    end_of_event(ts_recv, instrument_id, bid, ask)

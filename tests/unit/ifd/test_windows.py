@@ -1,0 +1,401 @@
+"""Windows and bars hold what happened in their time, however late or oddly it was told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ifd.params import WindowParams
+from ifd.records import F_BAD_TS_RECV, F_LAST, F_SNAPSHOT
+from ifd.units import NANOS_PER_SECOND, PRICE_SCALE, UNDEFINED_TIMESTAMP
+from ifd.windows import Bar, InstrumentFlow, PressureWindow, WindowStage
+
+FUTURE, CALL, PUT, SPREAD, STRANGER = 1, 11, 12, 13, 99
+MINUTE = 60 * NANOS_PER_SECOND
+
+
+class Watch:
+    """A stage, and what came out of it."""
+
+    def __init__(self, listing: Any, exchange: Any) -> None:
+        self.stage = WindowStage(WindowParams())
+        self.exchange = exchange
+        self.windows: list[PressureWindow] = []
+        self.bars: list[Bar] = []
+        self.stage.define(
+            [
+                listing.future(FUTURE),
+                listing.option(CALL),
+                listing.option(PUT, right="P"),
+                listing.option(SPREAD, raw_symbol="UD:1V: GN 123", user_defined=True),
+            ]
+        )
+
+    def pass_on(self) -> list[PressureWindow]:
+        """Feed what the exchange wrote and return the windows that closed."""
+        return self._collect(self.stage.update(self.exchange.take()))
+
+    def finish(self) -> list[PressureWindow]:
+        return self.pass_on() + self._collect(self.stage.finish())
+
+    def _collect(self, events: Any) -> list[PressureWindow]:
+        closed = [event for event in events if isinstance(event, PressureWindow)]
+        self.windows += closed
+        self.bars += self.stage.take_bars()
+        return closed
+
+    def only(self, instrument_id: int = CALL) -> PressureWindow:
+        """Return the one window of an instrument after the end of the input."""
+        self.finish()
+        (window,) = [w for w in self.windows if w.instrument_id == instrument_id]
+        return window
+
+
+@pytest.fixture
+def watch(listing: Any, exchange: Any) -> Watch:
+    exchange.record("R", instrument_id=FUTURE)
+    exchange.record("R", instrument_id=CALL)
+    exchange.record("R", instrument_id=PUT)
+    return Watch(listing, exchange)
+
+
+def test_aggressors_are_counted_by_side_and_nobodys_lots_apart(watch: Watch) -> None:
+    watch.exchange.trade(CALL, "B", 101, 7)
+    watch.exchange.trade(CALL, "B", 101, 2)
+    watch.exchange.trade(CALL, "A", 99, 4)
+    watch.exchange.trade(CALL, "N", 100, 50)
+    watch.exchange.trade(CALL, "N", 100, 1)
+
+    window = watch.only()
+
+    assert (window.buy_volume, window.buy_trades) == (9, 2)
+    assert (window.sell_volume, window.sell_trades) == (4, 1)
+    assert window.unsided_volume == 51
+    assert window.largest_print == 50
+
+
+def test_a_window_is_aligned_to_the_clock_and_knows_its_name(watch: Watch, open_ns: int) -> None:
+    watch.exchange.wait(seconds=61)
+    watch.exchange.trade(CALL, "B", 101, 7)
+
+    watch.finish()
+
+    window = watch.windows[-1]
+    assert (window.window_start, window.window_end) == (open_ns + MINUTE, open_ns + 2 * MINUTE)
+    assert (window.session_date, window.raw_symbol) == ("2026-10-05", "NQZ6 C25000")
+
+
+def test_a_record_at_the_very_end_opens_the_next_window(watch: Watch, open_ns: int) -> None:
+    """
+         09:30              09:31
+    -------|==================|=========
+           R                   T
+    """
+    watch.exchange.wait(seconds=60)
+    watch.exchange.trade(CALL, "B", 101, 7)
+
+    (closed,) = [w for w in watch.pass_on() if w.instrument_id == CALL]
+
+    assert (closed.buy_volume, closed.window_end) == (0, open_ns + MINUTE)
+
+
+def test_a_silent_instrument_is_closed_by_the_time_of_others_after_the_grace(watch: Watch) -> None:
+    watch.exchange.trade(CALL, "B", 101, 7)
+    watch.exchange.wait(seconds=60.9)
+    watch.exchange.trade(FUTURE, "B", 25_000, 1)
+    assert CALL not in [w.instrument_id for w in watch.pass_on()]
+
+    watch.exchange.wait(seconds=0.1)
+    watch.exchange.trade(FUTURE, "B", 25_000, 1)
+    assert CALL in [w.instrument_id for w in watch.pass_on()]
+
+
+def test_silence_is_noticed_minute_after_minute(watch: Watch) -> None:
+    for _ in range(3):
+        watch.exchange.trade(CALL, "B", 101, 7)
+        watch.exchange.wait(seconds=62)
+        watch.exchange.trade(FUTURE, "B", 25_000, 1)
+        assert CALL in [w.instrument_id for w in watch.pass_on()]
+
+
+def test_a_late_print_inside_the_grace_reaches_its_own_window(watch: Watch) -> None:
+    """Another instrument is already in the next minute; this one's minute is still open."""
+    watch.exchange.wait(seconds=60.5)
+    watch.exchange.trade(FUTURE, "B", 25_000, 1)
+    watch.exchange.wait(seconds=-1)
+    watch.exchange.trade(CALL, "B", 101, 7)
+
+    window = watch.only()
+
+    assert window.buy_volume == 7
+    assert watch.stage.counters.late_records == 0
+
+
+def test_a_print_after_its_window_is_closed_counts_in_the_open_one(
+    watch: Watch, open_ns: int
+) -> None:
+    """
+         09:30              09:31       09:32
+    -------|==================|===========|----
+                       late T   T(own, first)
+    """
+    watch.exchange.trade(CALL, "B", 101, 1)
+    watch.exchange.wait(seconds=61)
+    watch.exchange.trade(CALL, "B", 101, 2)
+    watch.exchange.wait(seconds=-10)
+    watch.exchange.trade(CALL, "B", 101, 4)
+
+    watch.finish()
+
+    first, second = (w for w in watch.windows if w.instrument_id == CALL)
+    assert (first.buy_volume, second.buy_volume) == (1, 6)
+    assert second.window_start == open_ns + MINUTE
+    assert watch.stage.counters.late_records == 4
+
+
+@pytest.mark.parametrize("ts_event", [UNDEFINED_TIMESTAMP, 2_000_000_000_000_000_000])
+def test_a_record_stamped_by_a_wrong_clock_is_placed_by_its_capture(
+    watch: Watch, open_ns: int, ts_event: int
+) -> None:
+    watch.exchange.record("N", instrument_id=CALL, ts_event=ts_event, ts_recv=open_ns + 5)
+    watch.exchange.wait(seconds=1)
+    watch.exchange.trade(CALL, "B", 101, 1)
+
+    window = watch.only()
+
+    assert (window.window_start, window.buy_volume) == (open_ns, 1)
+    assert watch.stage.counters.late_records == 0
+
+
+def test_a_record_whose_capture_time_is_flagged_bad_is_placed_by_its_event_time(
+    watch: Watch, open_ns: int
+) -> None:
+    watch.exchange.record(
+        "N", instrument_id=CALL, ts_event=open_ns + 5, ts_recv=0, flags=F_LAST | F_BAD_TS_RECV
+    )
+
+    assert watch.only().window_start == open_ns
+
+
+def test_a_record_without_any_time_is_placed_where_the_stream_is(
+    watch: Watch, open_ns: int
+) -> None:
+    watch.exchange.record(
+        "N", instrument_id=CALL, ts_event=UNDEFINED_TIMESTAMP, ts_recv=UNDEFINED_TIMESTAMP
+    )
+    watch.exchange.wait(seconds=1)
+    watch.exchange.trade(CALL, "B", 101, 1)
+
+    assert watch.only().window_start == open_ns
+
+
+def test_snapshot_records_are_never_flow(watch: Watch) -> None:
+    watch.exchange.snapshot([("B", 100, 50, 1), ("A", 101, 60, 2)], instrument_id=PUT)
+
+    watch.finish()
+
+    (window,) = [w for w in watch.windows if w.instrument_id == PUT]
+    assert window.messages == 1  # the clear that came before
+    assert (window.bid_adds, window.ask_adds, window.order_flow_imbalance) == (0, 0, 0)
+
+
+def test_a_trade_inside_a_snapshot_is_not_a_trade(watch: Watch) -> None:
+    watch.exchange.record("T", "B", 101, 5, instrument_id=CALL, flags=F_SNAPSHOT | F_LAST)
+
+    assert watch.only().buy_volume == 0
+    assert watch.stage.counters.trades == 0
+
+
+def test_a_clear_in_mid_session_and_its_refill_are_not_flow(watch: Watch) -> None:
+    watch.exchange.quote(CALL, 99, 101, size=10)
+    watch.exchange.record("R", instrument_id=CALL, flags=0)
+    watch.exchange.add("B", 98, 30, instrument_id=CALL, flags=0)
+    watch.exchange.add("A", 102, 30, instrument_id=CALL)
+
+    window = watch.only()
+
+    assert (window.bid_adds, window.bid_pulls) == (10, 0)
+    assert window.order_flow_imbalance == 0
+    assert window.mid_close == 100 * PRICE_SCALE
+
+
+def test_quoted_size_that_is_withdrawn_is_a_pull_and_what_is_filled_is_not(watch: Watch) -> None:
+    order = watch.exchange.add("A", 101, 10, instrument_id=CALL)
+    watch.exchange.record("C", "A", 101, 3, order, instrument_id=CALL)
+    watch.exchange.record("T", "B", 101, 4, 7, instrument_id=CALL, flags=0)
+    watch.exchange.record("F", "A", 101, 4, order, instrument_id=CALL, flags=0)
+    watch.exchange.record("M", "A", 101, 3, order, instrument_id=CALL)
+
+    window = watch.only()
+
+    assert (window.ask_adds, window.ask_pulls) == (10, 3)
+
+
+def test_order_flow_imbalance_is_the_change_of_size_at_the_touch(watch: Watch) -> None:
+    """Worked by hand after Cont, Kukanov and Stoikov (2014), equation 4."""
+    exchange = watch.exchange
+    exchange.add("B", 100, 5, instrument_id=CALL)  # bid appears: +5
+    first = exchange.add("A", 102, 4, instrument_id=CALL)  # ask appears: -4
+    exchange.add("B", 100, 2, instrument_id=CALL)  # same bid, 5 to 7: +7 - 5
+    exchange.add("B", 101, 1, instrument_id=CALL)  # better bid: +1
+    exchange.add("A", 103, 9, instrument_id=CALL)  # behind the touch: 0
+    exchange.record("C", "A", 102, 4, first, instrument_id=CALL)  # ask falls back: +4
+
+    assert watch.only().order_flow_imbalance == 5 - 4 + 2 + 1 + 0 + 4
+
+
+def test_a_sweep_is_the_most_levels_one_aggressor_took_in_one_event(watch: Watch) -> None:
+    watch.exchange.sweep(CALL, "B", [(101, 5), (102, 5), (103, 5)])
+    watch.exchange.trade(CALL, "B", 104, 5)
+    watch.exchange.trade(CALL, "B", 105, 5)
+
+    assert watch.only().sweep_levels == 3
+
+
+def test_two_aggressors_in_one_event_are_two(watch: Watch) -> None:
+    inside = {"instrument_id": CALL, "flags": 0}
+    watch.exchange.record("T", "B", 101, 5, 7, **inside)
+    watch.exchange.record("T", "B", 102, 5, 8, **inside)
+    watch.exchange.record("N", instrument_id=CALL)
+
+    assert watch.only().sweep_levels == 1
+
+
+def test_an_event_may_end_on_a_record_without_action(watch: Watch) -> None:
+    watch.exchange.add("B", 99, 5, instrument_id=CALL, flags=0)
+    watch.exchange.add("A", 101, 5, instrument_id=CALL, flags=0)
+    watch.exchange.record("N", instrument_id=CALL)
+
+    assert watch.only().mid_close == 100 * PRICE_SCALE
+
+
+def test_the_mid_a_window_opens_at_is_the_last_one_before_it(watch: Watch) -> None:
+    watch.exchange.quote(CALL, 99, 101)
+    watch.exchange.wait(seconds=60)
+    watch.exchange.add("B", 100, 5, instrument_id=CALL)
+
+    watch.finish()
+
+    last = watch.windows[-1]
+    assert (last.mid_open, last.mid_close) == (100 * PRICE_SCALE, 100.5 * PRICE_SCALE)
+
+
+def test_an_instrument_without_definition_has_a_book_and_no_window(watch: Watch) -> None:
+    watch.exchange.quote(STRANGER, 99, 101)
+    watch.exchange.trade(STRANGER, "B", 101, 5)
+
+    watch.finish()
+
+    assert STRANGER not in [w.instrument_id for w in watch.windows]
+    assert watch.stage.counters.undefined_records == 6
+    assert watch.stage.flows[STRANGER].mid == 100 * PRICE_SCALE
+
+
+def test_a_definition_that_comes_later_finds_the_book_as_it_is(watch: Watch, listing: Any) -> None:
+    watch.exchange.quote(STRANGER, 99, 101)
+    watch.pass_on()
+    watch.stage.define([listing.option(STRANGER, 26_000)])
+    watch.exchange.trade(STRANGER, "B", 101, 5)
+
+    window = watch.only(STRANGER)
+
+    assert (window.raw_symbol, window.buy_volume) == ("NQZ6 C26000", 5)
+    assert window.mid_open == 100 * PRICE_SCALE
+
+
+def test_an_id_that_now_names_something_else_starts_with_an_empty_book(
+    watch: Watch, listing: Any
+) -> None:
+    watch.exchange.quote(CALL, 99, 101)
+    watch.pass_on()
+
+    watch.stage.define([listing.option(CALL, 26_000, raw_symbol="NQZ6 C26000")])
+    watch.exchange.add("B", 55, 1, instrument_id=CALL)
+    watch.finish()
+
+    calls = [w for w in watch.windows if w.instrument_id == CALL]
+    assert [w.raw_symbol for w in calls] == ["NQZ6 C25000", "NQZ6 C26000"]
+    assert watch.stage.flows[CALL].book.best_bid() == (55 * PRICE_SCALE, 1, 1)
+    assert watch.stage.flows[CALL].mid is None
+
+
+def test_an_id_means_in_each_session_what_was_defined_for_it(
+    watch: Watch, listing: Any, open_ns: int
+) -> None:
+    """Both definitions are known from the start, as in a file of several days."""
+    watch.stage.define(
+        [listing.option(CALL, 26_000, raw_symbol="NQZ6 C26000", session_date="2026-10-06")]
+    )
+    watch.exchange.trade(CALL, "B", 101, 1)
+    watch.exchange.wait(seconds=24 * 3_600)
+    watch.exchange.trade(CALL, "B", 101, 2)
+
+    watch.finish()
+
+    calls = [(w.session_date, w.raw_symbol) for w in watch.windows if w.instrument_id == CALL]
+    assert calls == [("2026-10-05", "NQZ6 C25000"), ("2026-10-06", "NQZ6 C26000")]
+
+
+def test_a_bar_holds_every_trade_of_the_future_whatever_its_side(
+    watch: Watch, open_ns: int
+) -> None:
+    for side, price in (("B", 25_000), ("A", 24_990), ("N", 25_010), ("B", 25_005)):
+        watch.exchange.trade(FUTURE, side, price, 2)
+
+    watch.finish()
+
+    one_minute, five_minutes = (bar for bar in watch.bars if bar.closed)
+    prices = one_minute.open, one_minute.high, one_minute.low, one_minute.close
+    assert prices == tuple(p * PRICE_SCALE for p in (25_000, 25_010, 24_990, 25_005))
+    assert (one_minute.volume, one_minute.trades) == (8, 4)
+    assert (one_minute.start_ns, one_minute.interval_ns) == (open_ns, MINUTE)
+    assert (five_minutes.volume, five_minutes.interval_ns) == (8, 5 * MINUTE)
+
+
+def test_a_moving_bar_is_given_in_its_newest_state_and_closed_by_a_later_event(
+    watch: Watch,
+) -> None:
+    watch.exchange.trade(FUTURE, "B", 25_000, 1)
+    watch.exchange.trade(FUTURE, "B", 25_001, 1)
+    watch.pass_on()
+    assert [(bar.volume, bar.closed) for bar in watch.bars] == [(2, False), (2, False)]
+
+    watch.bars.clear()
+    watch.exchange.wait(seconds=60)
+    watch.exchange.record("N", instrument_id=FUTURE)
+    watch.pass_on()
+    assert [(bar.volume, bar.closed) for bar in watch.bars] == [(2, True)]
+
+
+def test_options_and_spreads_have_no_bars(watch: Watch) -> None:
+    watch.exchange.trade(CALL, "B", 101, 1)
+    watch.exchange.trade(SPREAD, "B", 101, 1)
+
+    watch.finish()
+
+    assert watch.bars == []
+
+
+def test_whoever_iterates_sees_the_flow_where_its_event_ended(watch: Watch) -> None:
+    watch.exchange.sweep(CALL, "B", [(101, 5), (102, 6)])
+    watch.exchange.trade(CALL, "A", 99, 1)
+
+    seen = [
+        (event.window.buy_volume, event.window.sell_volume, len(event.event_prints))
+        for event in watch.stage.update(watch.exchange.take())
+        if isinstance(event, InstrumentFlow) and event.window is not None
+    ]
+
+    assert seen == [(11, 0, 2), (11, 1, 1)]
+
+
+def test_the_underlying_is_found_by_id_or_by_name(watch: Watch, listing: Any) -> None:
+    watch.stage.define([listing.option(21, 26_000, underlying_id=0)])
+    watch.exchange.quote(FUTURE, 24_999, 25_001)
+    watch.exchange.trade(CALL, "B", 101, 1)
+    watch.exchange.trade(21, "B", 101, 1)
+    watch.pass_on()
+
+    prices = [watch.stage.underlying_price(watch.stage.flows[key]) for key in (CALL, 21)]
+    assert prices == [25_000 * PRICE_SCALE] * 2
