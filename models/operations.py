@@ -19,7 +19,7 @@ class StreamRunRow(SQLModel, table=True):
 
     __tablename__ = "stream_run"
 
-    id: int | None = Field(default=None, primary_key=True, sa_type=Key)  # type: ignore[call-overload]
+    id: int | None = Field(default=None, primary_key=True, sa_type=Key)
     shard: str = Field(max_length=64)
     active_shard: str | None = Field(default=None, unique=True, max_length=64)
     source: str = Field(max_length=16)
@@ -49,7 +49,7 @@ class CoverageRow(SQLModel, table=True):
 
     __tablename__ = "coverage"
 
-    id: int | None = Field(default=None, primary_key=True, sa_type=Key)  # type: ignore[call-overload]
+    id: int | None = Field(default=None, primary_key=True, sa_type=Key)
     run_id: int = Field(foreign_key="stream_run.id", sa_type=BigInt, index=True)
     shard: str = Field(max_length=64)
     session_date: str = Field(max_length=10, index=True)
@@ -64,7 +64,7 @@ class GapRow(SQLModel, table=True):
 
     __tablename__ = "gap"
 
-    id: int | None = Field(default=None, primary_key=True, sa_type=Key)  # type: ignore[call-overload]
+    id: int | None = Field(default=None, primary_key=True, sa_type=Key)
     run_id: int | None = Field(
         default=None, foreign_key="stream_run.id", sa_type=BigInt, index=True
     )
@@ -102,7 +102,7 @@ class HealthSampleRow(SQLModel, table=True):
     __tablename__ = "health_sample"
     __table_args__ = (Index("ix_health_sample_component_ts", "component", "ts_ns"),)
 
-    id: int | None = Field(default=None, primary_key=True, sa_type=Key)  # type: ignore[call-overload]
+    id: int | None = Field(default=None, primary_key=True, sa_type=Key)
     ts_ns: int = Field(sa_type=BigInt)
     component: str = Field(max_length=16)
     run_id: int | None = Field(default=None, sa_type=BigInt)

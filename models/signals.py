@@ -17,7 +17,7 @@ class SignalRow(SQLModel, table=True):
 
     __tablename__ = "signal"
 
-    id: int | None = Field(default=None, primary_key=True, sa_type=Key)  # type: ignore[call-overload]
+    id: int | None = Field(default=None, primary_key=True, sa_type=Key)
     signal_id: str = Field(unique=True, max_length=16)
     ts_event: int = Field(sa_type=BigInt, index=True)
     ts_recv: int = Field(sa_type=BigInt)
@@ -102,7 +102,7 @@ class AlertOutboxRow(SQLModel, table=True):
         sa.Index("ix_alert_outbox_due", "state", "next_try_ns"),
     )
 
-    id: int | None = Field(default=None, primary_key=True, sa_type=Key)  # type: ignore[call-overload]
+    id: int | None = Field(default=None, primary_key=True, sa_type=Key)
     signal_id: str = Field(foreign_key="signal.signal_id", max_length=16)
     channel: str = Field(max_length=80)
     kind: str = Field(max_length=16, default="signal")

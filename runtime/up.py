@@ -44,7 +44,7 @@ SIMULATED_KEY: Final = "db-simulated-exchange-0000000000"
 """The local exchange's key: 32 characters that open nothing else."""
 LOCAL_SLACK_TOKEN: Final = "xoxb-local-stand-in"  # noqa: S105 opens the stand-in, nothing else
 LOCAL_SLACK_CHANNEL: Final = "#ifd-alerts"
-HISTORY_MINUTES: Final = 15
+HISTORY_MINUTES: Final = 12
 """Minutes of simulated market before now, so that the chart has a past."""
 REPLAY_MINUTES: Final = HISTORY_MINUTES + 10
 """Asked for by the stream: from before the simulated open, or its opening orders were missed."""
@@ -180,8 +180,8 @@ class Platform:
             assert server is not None
             self._stream_through_prefect(self._api, server)
         dashboard = self._start_dashboard()
-        self._start_python("alerts", "runtime.alerts")
         dashboard.wait_ready(timeout_seconds=READY_SECONDS)
+        self._start_python("alerts", "runtime.alerts")
 
     def _start_dashboard(self) -> Child:
         return self._start_python(

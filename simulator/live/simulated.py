@@ -25,7 +25,8 @@ _SETTLING_NS: Final = NANOS_PER_MILLISECOND
 """How far the market stays behind the clock: its capture times must not lie ahead."""
 _LISTED_FOR: Final = dt.timedelta(days=4)
 """How long a gateway may run before something it lists expires."""
-_FIRST_SWEEP_SECONDS: Final = 5.0
+_FIRST_SWEEP_SECONDS: Final = 3.0
+"""From the first session that wants market data, or from the end of the history, to a sweep."""
 
 
 class SimulatedSource(RecordSource):
@@ -40,7 +41,8 @@ class SimulatedSource(RecordSource):
     history_minutes : float
         How long before now the market opened.
     episode_seconds : float
-        Mean time between planted sweeps once live; the first comes after five seconds.
+        Mean time between planted sweeps once live; the first comes soon after the first session
+        begins, so that whoever tries the exchange need not wait for one.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class SimulatedSource(RecordSource):
         chain = list_chain(session + _LISTED_FOR)
         self._market = Market(seed, self._opening_ns, chain, params)
         self._labelled = 0
+        self._attended = False
         self.definitions = definition_messages(chain, session)
         self.symbology = Symbology(self.definitions)
 
@@ -76,12 +79,21 @@ class SimulatedSource(RecordSource):
             at_ns = min(at_ns + _HISTORY_STEP_NS, self._now_ns())
             self._advance(at_ns)
             await asyncio.sleep(0)
-        self._market.plant_every(self._episode_seconds, at_ns, first_after=_FIRST_SWEEP_SECONDS)
+        self._plant_soon(at_ns)
         self.ready.set()
         while True:
             await asyncio.sleep(_TICK_NS / NANOS_PER_SECOND)
             self._advance(self._now_ns())
             self._tell_of_sweeps()
+
+    def begin(self) -> None:
+        """Hear that a session wants market data: the first one shall see a sweep soon."""
+        if self.ready.is_set() and not self._attended:
+            self._plant_soon(self._now_ns())
+        self._attended = True
+
+    def _plant_soon(self, from_ns: int) -> None:
+        self._market.plant_every(self._episode_seconds, from_ns, first_after=_FIRST_SWEEP_SECONDS)
 
     def _now_ns(self) -> int:
         return self._clock.now_ns() - _SETTLING_NS

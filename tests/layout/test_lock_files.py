@@ -3,8 +3,9 @@
 After a change of dependencies:
 
     uv lock
-    uv export --frozen --no-hashes --no-emit-project --no-header --no-dev -o requirements/runtime.txt
-    uv export --frozen --no-hashes --no-emit-project --no-header -o requirements/dev.txt
+    options="--frozen --no-hashes --no-emit-project --no-header"
+    uv export $options --no-dev -o requirements/runtime.txt
+    uv export $options -o requirements/dev.txt
 """
 
 import re
