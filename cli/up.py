@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -56,6 +57,9 @@ def up(
         settings = settings.model_copy(update={"dashboard": dashboard})
     from runtime.up import Platform
 
+    # A shell that starts us in the background leaves Ctrl-C ignored; systemd stops by SIGTERM.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     begun = time.monotonic()
 
     def say(text: str) -> None:
@@ -75,6 +79,8 @@ def up(
     except IfdError as error:
         problem = str(error)
     say("draining")
+    for number in (signal.SIGINT, signal.SIGTERM):  # a second one must not break the drain
+        signal.signal(number, signal.SIG_IGN)
     summary = platform.close("ifd up ended")
     if seconds is None:  # a person ended it: what had not come yet is no failure
         summary = dataclasses.replace(summary, missing=())

@@ -68,7 +68,7 @@ def _follow(
         run = progress.run
         if run is not None and run.status != status:
             status = run.status
-            logger.info("Stream is %s (process %s)", status, run.pid)
+            logger.info("Stream is %s%s", status, f" (process {run.pid})" if run.pid else "")
         if time.monotonic() >= summary_due:
             summary_due += SUMMARY_SECONDS
             _log_minute(run, budget.renew(), stream.log, logger)

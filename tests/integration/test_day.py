@@ -167,7 +167,7 @@ def test_one_command_connects_every_station(start_up: Callable[..., Up], tmp_pat
     assert all(closed_ns is not None for _, _, closed_ns in files)
     archived = 0
     for path in sorted((up.directory / "var" / "archive").rglob("*.dbn.zst")):
-        archived += sum(1 for _ in databento.DBNStore.from_file(path))
+        archived += sum(1 for _ in databento.DBNStore.from_bytes(path.read_bytes()))
     assert archived == summary["records_archived"]
 
     # Everything went down with it.
