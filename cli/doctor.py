@@ -14,7 +14,7 @@ import typer
 
 from cli.common import AsJson, Database, Profile, print_json, settings_for
 from config.settings import Settings
-from ifd.errors import DatabaseError
+from ifd.errors import ConfigurationError, DatabaseError
 
 OK, NOTE, FAILED = "ok", "note", "failed"
 
@@ -116,20 +116,17 @@ def _baselines(settings: Settings) -> Finding:
 
 
 def _databento(settings: Settings) -> Iterator[Finding]:
-    key = settings.databento_api_key
-    if key is None:
+    if settings.databento_api_key is None:
         yield Finding(
             "DATABENTO_API_KEY", NOTE, "not set", "`ifd up` starts the local, SIMULATED exchange"
         )
         return
-    secret = key.get_secret_value()
-    well_formed = len(secret) == 32 and secret.startswith("db-")
-    yield Finding(
-        "DATABENTO_API_KEY",
-        OK if well_formed else FAILED,
-        "set" if well_formed else "set, but not a key",
-        "" if well_formed else "a key has 32 characters and begins with db-",
-    )
+    try:
+        settings.require_databento_key()
+    except ConfigurationError as error:
+        yield Finding("DATABENTO_API_KEY", FAILED, "set, but not a key", str(error))
+        return
+    yield Finding("DATABENTO_API_KEY", OK, "set")
     yield _reach("gateway", settings.feed.gateway_host, settings.feed.port)
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from runtime.up import Platform, Summary
 
 VAR: Final = Path("var")
-FIRST_RECORD_SECONDS: Final = 120.0
+FIRST_RECORD_SECONDS: Final = 60.0
 REFRESH_SECONDS: Final = 1.0
 PLAIN_STATUS_SECONDS: Final = 10.0
 
@@ -106,7 +106,12 @@ def _wait_for_records(
             say(f"{ended}; waiting for the next scheduled run, Ctrl-C ends")
             told = True
         if not patient and time.monotonic() - begun > FIRST_RECORD_SECONDS:
-            return f"no record came within {FIRST_RECORD_SECONDS:.0f} s; see the logs in {VAR}/log"
+            found = read_status(platform.settings.database_url)
+            why = found["health"].get("stream", {}).get("feed_error")
+            return (
+                f"no record came within {FIRST_RECORD_SECONDS:.0f} s ({why or 'no error'}): check "
+                f"the network, IFD_FEED__HOST and IFD_FEED__PORT, and the logs in {VAR}/log"
+            )
         time.sleep(0.2)
 
 

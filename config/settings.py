@@ -23,6 +23,7 @@ from ifd.units import NANOS_PER_MINUTE, NANOS_PER_SECOND
 CONFIG_DIR: Final = Path(__file__).resolve().parent
 ROOT_DIR: Final = CONFIG_DIR.parent
 WEBHOOK_CHANNEL: Final = "webhook"
+DATABENTO_KEY_LENGTH: Final = 32
 DEFAULT_DATABASE_URL: Final = "sqlite:///var/ifd.db"
 
 
@@ -177,6 +178,27 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Environment over everything that `load_settings` read from YAML."""
         return (env_settings, init_settings)
+
+    def require_databento_key(self) -> str:
+        """Return the Databento key, for the one place that needs it in the clear.
+
+        Raises
+        ------
+        ConfigurationError
+            If there is none, or what is set cannot be one.
+        """
+        if self.databento_api_key is None:
+            raise ConfigurationError(
+                "DATABENTO_API_KEY is not set: export it, or run `ifd up`, which starts the local "
+                "exchange when there is no key"
+            )
+        key = self.databento_api_key.get_secret_value()
+        if len(key) != DATABENTO_KEY_LENGTH or not key.startswith("db-"):
+            raise ConfigurationError(
+                f"DATABENTO_API_KEY is not a key: one has {DATABENTO_KEY_LENGTH} characters and "
+                "begins with db-"
+            )
+        return key
 
     def engine_params(self) -> EngineParams:
         """Return the frozen parameters the engine is built with."""

@@ -29,7 +29,7 @@ from sqlalchemy.engine import Engine
 
 from config.settings import Settings, load_settings
 from ifd.clock import Clock, SystemClock
-from ifd.errors import ConfigurationError, DatabaseError, IfdError
+from ifd.errors import DatabaseError, IfdError
 from ifd.gateway import Arrival, FeedGap, LiveFeed, Subscription
 from ifd.pipeline import Output, Pipeline
 from ifd.sessions import session_date
@@ -91,12 +91,6 @@ class Stream:
 
     def _make_feed(self) -> LiveFeed:
         feed = self._settings.feed
-        key = self._settings.databento_api_key
-        if key is None:
-            raise ConfigurationError(
-                "DATABENTO_API_KEY is not set: export it, or run `ifd up`, which starts the local "
-                "exchange when there is no key"
-            )
         start_ns = None
         if feed.replay_minutes:
             start_ns = self._clock.now_ns() - feed.replay_minutes * NANOS_PER_MINUTE
@@ -104,7 +98,7 @@ class Stream:
         return LiveFeed(
             host=feed.gateway_host,
             port=feed.port,
-            key=key.get_secret_value(),
+            key=self._settings.require_databento_key(),
             dataset=feed.dataset,
             subscriptions=[
                 # From the beginning of the session: otherwise only new listings are sent.
@@ -287,6 +281,7 @@ class Stream:
         return {
             **self._health.take_rates(now_ns, engine.records),
             "feed_state": self._feed.state,
+            "feed_error": self._feed.last_error,
             "caught_up": self._feed.caught_up,
             "records": engine.records,
             "bytes": feed.bytes,

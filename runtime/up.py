@@ -39,10 +39,9 @@ from runtime.prefect_services import (
 )
 from runtime.summary import summarize
 from runtime.supervisor import RunningStream, ask_to_drain, close_run, start_stream
+from simulator.live.control import DEFAULT_KEY
+from simulator.slack import DEFAULT_TOKEN
 
-SIMULATED_KEY: Final = "db-simulated-exchange-0000000000"
-"""The local exchange's key: 32 characters that open nothing else."""
-LOCAL_SLACK_TOKEN: Final = "xoxb-local-stand-in"  # noqa: S105 opens the stand-in, nothing else
 LOCAL_SLACK_CHANNEL: Final = "#ifd-alerts"
 HISTORY_MINUTES: Final = 12
 """Minutes of simulated market before now, so that the chart has a past."""
@@ -139,6 +138,8 @@ class Platform:
 
         Raises
         ------
+        ConfigurationError
+            If the Databento key is none.
         PortInUseError
             If the dashboard's or Prefect's port is taken.
         EnvironmentProblemError
@@ -148,6 +149,8 @@ class Platform:
         AlreadyStreamingError
             If the shard streams already (without Prefect; with it the run says so).
         """
+        if not self.simulated:
+            self.settings.require_databento_key()
         require_free_port(self.settings.dashboard.port, "dashboard", "--port")
         if self._api is not None:
             require_free_port(
@@ -201,7 +204,7 @@ class Platform:
             gateway = self._start_python(
                 "gateway",
                 "simulator",
-                *("--port", "0", "--key", SIMULATED_KEY),
+                *("--port", "0", "--key", DEFAULT_KEY),
                 *("--history-minutes", str(HISTORY_MINUTES)),
                 *("--episode-every", str(EPISODE_SECONDS)),
                 announces=True,
@@ -211,14 +214,14 @@ class Platform:
             slack = self._start_python(
                 "slack",
                 "simulator.slack",
-                *("--port", "0", "--token", LOCAL_SLACK_TOKEN),
+                *("--port", "0", "--token", DEFAULT_TOKEN),
                 *("--log", str(self._var / "slack.jsonl")),
                 announces=True,
             )
         if gateway is not None:
             port = gateway.wait_ready(timeout_seconds=READY_SECONDS)["port"]
             self._environment |= {
-                "DATABENTO_API_KEY": SIMULATED_KEY,
+                "DATABENTO_API_KEY": DEFAULT_KEY,
                 "IFD_FEED__HOST": "127.0.0.1",
                 "IFD_FEED__PORT": str(port),
                 "IFD_FEED__SIMULATED": "true",
@@ -230,7 +233,7 @@ class Platform:
             self._slack_url = f"http://127.0.0.1:{port}"
             self._environment |= {
                 "SLACK_API_URL": f"{self._slack_url}/api/",
-                "SLACK_BOT_TOKEN": LOCAL_SLACK_TOKEN,
+                "SLACK_BOT_TOKEN": DEFAULT_TOKEN,
                 "SLACK_CHANNEL": LOCAL_SLACK_CHANNEL,
             }
 

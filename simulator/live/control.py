@@ -20,7 +20,7 @@ import databento_dbn as dbn
 from ifd.errors import ConfigurationError
 
 GATEWAY_VERSION: Final = "0.7.2"
-DEFAULT_KEY: Final = "db-simulated-exchange-000000000000"
+DEFAULT_KEY: Final = "db-simulated-exchange-0000000000"
 AUTHENTICATION_FAILED: Final = "Authentication failed."
 SYMBOLS_PER_LINE: Final = 500
 _KEY_PREFIX: Final = "db-"

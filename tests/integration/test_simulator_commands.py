@@ -89,5 +89,5 @@ def test_the_gateway_says_how_to_point_ifd_at_it(tmp_path: Path) -> None:
         "export IFD_FEED__HOST=127.0.0.1",
         f"export IFD_FEED__PORT={port}",
         "export IFD_FEED__SIMULATED=true",
-        "export DATABENTO_API_KEY=db-simulated-exchange-000000000000",
+        "export DATABENTO_API_KEY=db-simulated-exchange-0000000000",
     ]

@@ -69,6 +69,19 @@ def test_secrets_come_from_the_environment_and_are_masked(monkeypatch: pytest.Mo
     assert settings.slack_bot_token is None
 
 
+@pytest.mark.parametrize("key", [None, "db-short", "x" * 32])
+def test_what_cannot_be_a_databento_key_is_refused_without_being_shown(
+    key: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if key is not None:
+        monkeypatch.setenv("DATABENTO_API_KEY", key)
+
+    with pytest.raises(ConfigurationError, match="DATABENTO_API_KEY is not") as refusal:
+        load_settings().require_databento_key()
+
+    assert key is None or key not in str(refusal.value)
+
+
 @pytest.mark.parametrize("name", profile_names())
 def test_every_shipped_profile_builds_engine_parameters_of_its_own(name: str) -> None:
     params = load_settings(profile=name).engine_params()
