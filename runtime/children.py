@@ -158,6 +158,14 @@ def _spawn(program: Program, log: IO[bytes]) -> subprocess.Popen[bytes]:
     )
 
 
+def free_port() -> int:
+    """Return a port of this machine that nothing listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
 def require_free_port(port: int, purpose: str, option: str) -> None:
     """Return when nothing listens on `port` of this machine.
 

@@ -216,6 +216,7 @@ class Stream:
         log.warning("database away", run_id=self._run_id, error=str(error.orig))
 
     def _drain(self) -> None:
+        self._archive.flush()  # first: what was received must not depend on the database
         self._write(self._pipeline.finish(), None, late=True)
         self._flush_once()
         self._archive.close()

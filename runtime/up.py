@@ -18,16 +18,16 @@ from typing import Final
 from sqlalchemy.engine import Engine
 from sqlmodel import Session, func, select
 
-from config.settings import Settings
+from config.settings import AlertSettings, Settings
 from ifd.clock import SystemClock
 from ifd.errors import EnvironmentProblemError
 from models.alerts import count_states
 from models.base import absolute_url, make_engine
-from models.database import upgrade
+from models.database import shown, upgrade
 from models.market import BarRow
 from models.operations import ArchiveFileRow, StreamRunRow
 from models.runs import active_run, latest_run, request_stop
-from runtime.children import Child, Program, require_free_port
+from runtime.children import Child, Program, free_port, require_free_port
 from runtime.market_hours import market_hours
 from runtime.prefect_services import (
     STREAM_DEPLOYMENT,
@@ -70,6 +70,15 @@ class Summary:
     missing: tuple[str, ...]
 
 
+def _with_dashboard_url(settings: Settings) -> AlertSettings:
+    """Return the alert settings with a link to this dashboard, unless another one was set."""
+    alerts = settings.alerts
+    if "dashboard_url" in alerts.model_fields_set:
+        return alerts
+    url = f"http://127.0.0.1:{settings.dashboard.port}"
+    return alerts.model_copy(update={"dashboard_url": url})
+
+
 class Platform:
     """All processes of one machine.
 
@@ -96,9 +105,7 @@ class Platform:
                 "feed": settings.feed.model_copy(
                     update={"simulated": self.simulated or settings.feed.simulated}
                 ),
-                "alerts": settings.alerts.model_copy(
-                    update={"dashboard_url": f"http://127.0.0.1:{settings.dashboard.port}"}
-                ),
+                "alerts": _with_dashboard_url(settings),
             }
         )
         self._say = say
@@ -123,13 +130,14 @@ class Platform:
     @property
     def places(self) -> list[Place]:
         """What a person may open, in the order of interest."""
-        places = [Place("dashboard", self.settings.alerts.dashboard_url)]
+        dashboard = self.settings.dashboard
+        places = [Place("dashboard", f"http://{dashboard.host}:{dashboard.port}")]
         if self._api is not None:
             places.append(Place("Prefect", self._api.url.removesuffix("/api")))
         if self._slack_url is not None:
             places.append(Place("Slack stand-in", self._slack_url))
             places.append(Place("its messages", str(self._var / "slack.jsonl")))
-        places.append(Place("database", self.settings.database_url))
+        places.append(Place("database", shown(self.settings.database_url)))
         places.append(Place("logs", str(self._var / "log")))
         return places
 
@@ -204,7 +212,8 @@ class Platform:
             gateway = self._start_python(
                 "gateway",
                 "simulator",
-                *("--port", "0", "--key", DEFAULT_KEY),
+                # Its port is chosen here: should it die, it must come back on the same one.
+                *("--port", str(free_port()), "--key", DEFAULT_KEY),
                 *("--history-minutes", str(HISTORY_MINUTES)),
                 *("--episode-every", str(EPISODE_SECONDS)),
                 announces=True,
@@ -214,7 +223,7 @@ class Platform:
             slack = self._start_python(
                 "slack",
                 "simulator.slack",
-                *("--port", "0", "--token", DEFAULT_TOKEN),
+                *("--port", str(free_port()), "--token", DEFAULT_TOKEN),
                 *("--log", str(self._var / "slack.jsonl")),
                 announces=True,
             )

@@ -25,15 +25,11 @@ import psutil
 import pytest
 import websockets
 
+from runtime.children import free_port
+
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
 READY_SECONDS = 90.0
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Up:

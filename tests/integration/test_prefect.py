@@ -9,7 +9,6 @@ from __future__ import annotations
 import datetime as dt
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -30,7 +29,7 @@ from ifd.units import utc_from_ns
 from models.base import make_engine
 from models.database import upgrade
 from models.operations import StreamRunRow
-from runtime.children import Child
+from runtime.children import Child, free_port
 from runtime.prefect_services import (
     BASELINES_DEPLOYMENT,
     MARKET_CLOSE_DEPLOYMENT,
@@ -171,12 +170,6 @@ def streaming(platform: Platform) -> Iterator[tuple[FlowRun, int]]:
     process = process_of(read_run(platform.engine, run_id))
     if process is not None:
         process.kill()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_until(condition: Callable[[], bool], what: str, *, seconds: float = 60.0) -> None:
