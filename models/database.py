@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import sqlite3
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -194,7 +195,7 @@ def alembic_config(connection: Connection) -> Any:
     # Any: alembic.config.Config, imported only when it is needed.
     from alembic.config import Config
 
-    config = Config()
+    config = Config(stdout=sys.stdout)  # its own default is whatever stdout was at its import
     config.set_main_option("script_location", str(migrations.DIRECTORY))
     config.attributes["connection"] = connection
     return config

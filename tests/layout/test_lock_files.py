@@ -38,9 +38,8 @@ def test_exported_requirements_are_those_of_the_lock_file(group: str) -> None:
     text = (ROOT / "requirements" / f"{group}.txt").read_text()
     pins = re.findall(r"^([a-z0-9._-]+)(?:\[[^\]]*\])?==([^\s;]+)", text, flags=re.MULTILINE)
 
-    stale = [
-        f"{name}=={version}" for name, version in pins if version not in locked_versions()[name]
-    ]
+    locked = locked_versions()
+    stale = [f"{name}=={version}" for name, version in pins if version not in locked[name]]
 
     assert stale == []
     assert direct_dependencies(group) <= {name for name, _ in pins}
