@@ -103,7 +103,7 @@ def current_revision(url: str, *, lock_timeout_seconds: float = LOCK_TIMEOUT_SEC
                 engine.dispose()
         # Without SQLAlchemy: its engine would switch a stranger's file to WAL before we had looked.
         address = f"{path.as_uri()}?mode=rw"
-        with closing(sqlite3.connect(address, lock_timeout_seconds, uri=True)) as file:
+        with closing(sqlite3.connect(address, timeout=lock_timeout_seconds, uri=True)) as file:
             try:
                 row = file.execute(_READ_REVISION).fetchone()
             except sqlite3.OperationalError as error:
