@@ -17,7 +17,7 @@ from sqlmodel import Session, col, select
 from ifd.errors import AlreadyStreamingError
 from ifd.units import NANOS_PER_SECOND
 from models.base import transaction
-from models.operations import StreamRunRow
+from models.operations import HealthSampleRow, StreamRunRow
 
 STALE_AFTER_NS: Final = 15 * NANOS_PER_SECOND
 
@@ -88,6 +88,18 @@ def end_run(
         if run is not None and run.active_shard is not None:
             _end(run, status, error, now_ns)
             session.add(run)
+
+
+def forget_health(engine: Engine, *, before_ns: int) -> int:
+    """Delete health samples taken before `before_ns`, ns UTC; return how many there were.
+
+    A stream writes one a second: a year of them would outgrow everything else in the database.
+    """
+    with transaction(engine) as session:
+        done = session.connection().execute(
+            sa.delete(HealthSampleRow).where(col(HealthSampleRow.ts_ns) < before_ns)
+        )
+    return done.rowcount
 
 
 def _end(run: StreamRunRow, status: str, error: str | None, now_ns: int) -> None:

@@ -38,7 +38,7 @@ from ifd.units import NANOS_PER_MINUTE, NANOS_PER_SECOND
 from models.base import make_engine, transaction
 from models.baselines import load_baselines
 from models.operations import CoverageRow, GapRow, HealthSampleRow, StreamRunRow
-from models.runs import end_run
+from models.runs import end_run, forget_health
 from sinks.archive import ArchiveWriter
 from sinks.archive_repair import close_abandoned
 from sinks.tables import TableWriter, store_params
@@ -50,6 +50,7 @@ MICRO_BATCH_RECORDS: Final = 2_048
 FLUSH_SECONDS: Final = 0.25
 BEAT_SECONDS: Final = 1.0
 DATABASE_PATIENCE_SECONDS: Final = 60.0
+KEEP_HEALTH_NS: Final = 7 * 24 * 3_600 * NANOS_PER_SECOND
 
 
 class Stream:
@@ -127,21 +128,25 @@ class Stream:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._ask_to_stop, signal.Signals(number).name)
-        repairing = asyncio.create_task(asyncio.to_thread(self._repair_archive))
+        tidying = asyncio.create_task(asyncio.to_thread(self._tidy_up))
         feeding = asyncio.create_task(self._feed.run())
         beating = asyncio.create_task(self._beat())
         try:
             await self._consume()
             await feeding
-            await repairing
+            await tidying
         finally:
             self._feed.stop()
             beating.cancel()
             self._drain()
         log.info("stream drained", run_id=self._run_id, reason=self._reason)
 
-    def _repair_archive(self) -> None:
-        """Close what a killed run of this shard left open; in a thread: it reads whole files."""
+    def _tidy_up(self) -> None:
+        """Close what a killed run of this shard left open, and forget old health samples.
+
+        In a thread, for it reads whole files.
+        """
+        forget_health(self._engine, before_ns=self._clock.now_ns() - KEEP_HEALTH_NS)
         closed = close_abandoned(
             self._engine,
             shard=self._settings.feed.shard,

@@ -5,13 +5,21 @@ from collections.abc import Iterator
 
 import pytest
 from sqlalchemy.engine import Engine
-from sqlmodel import Session
+from sqlmodel import Session, col, select
 
 from ifd.errors import AlreadyStreamingError
 from ifd.units import NANOS_PER_SECOND
 from models.base import make_engine
-from models.operations import StreamRunRow
-from models.runs import STALE_AFTER_NS, active_run, claim_run, end_run, latest_run, request_stop
+from models.operations import HealthSampleRow, StreamRunRow
+from models.runs import (
+    STALE_AFTER_NS,
+    active_run,
+    claim_run,
+    end_run,
+    forget_health,
+    latest_run,
+    request_stop,
+)
 
 START_NS = 1_764_000_000 * NANOS_PER_SECOND
 
@@ -96,3 +104,15 @@ def test_the_first_reason_to_stop_is_kept(engine: Engine) -> None:
 
 def test_stopping_a_shard_that_does_not_run_says_so(engine: Engine) -> None:
     assert request_stop(engine, "nq", "market close", now_ns=START_NS) is None
+
+
+def test_old_health_samples_are_forgotten_and_the_rest_is_kept(engine: Engine) -> None:
+    with Session(engine) as session:
+        for ts_ns in (START_NS, START_NS + 1, START_NS + 2):
+            session.add(HealthSampleRow(ts_ns=ts_ns, component="stream", metrics={"records": 1}))
+        session.commit()
+
+    assert forget_health(engine, before_ns=START_NS + 2) == 2
+
+    with Session(engine) as session:
+        assert session.exec(select(col(HealthSampleRow.ts_ns))).all() == [START_NS + 2]
