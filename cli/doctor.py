@@ -176,7 +176,7 @@ def _machine(settings: Settings) -> Iterator[Finding]:
         "archive",
         OK if free > 20 else NOTE,
         f"{directory}, {free:,.0f} GB free",
-        "" if free > 20 else "a busy day of every NQ option takes about 20 GB compressed",
+        "" if free > 20 else "little room: every raw record of the day is kept",
     )
     for purpose, port in (
         ("dashboard", settings.dashboard.port),

@@ -8,7 +8,6 @@ it is handed the frozen parameters that `Settings.engine_params` builds.
 from __future__ import annotations
 
 import os
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -123,13 +122,6 @@ class PrefectSettings(_Section):
     work_pool: str = "ifd"
 
 
-class BudgetSettings(_Section):
-    """Daily caps in US dollars."""
-
-    streaming_usd_per_day: Decimal = Decimal(25)
-    backfill_usd_per_day: Decimal = Decimal(20)
-
-
 class Settings(BaseSettings):
     """Everything a person may set; see docs/settings.md."""
 
@@ -153,7 +145,6 @@ class Settings(BaseSettings):
     archive: ArchiveSettings = ArchiveSettings()
     dashboard: DashboardSettings = DashboardSettings()
     prefect: PrefectSettings = PrefectSettings()
-    budget: BudgetSettings = BudgetSettings()
 
     databento_api_key: SecretStr | None = Field(None, validation_alias="DATABENTO_API_KEY")
     slack_bot_token: SecretStr | None = Field(None, validation_alias="SLACK_BOT_TOKEN")

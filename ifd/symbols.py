@@ -85,29 +85,6 @@ def instrument_from_definition(message: dbn.InstrumentDefMsg) -> Instrument:
     )
 
 
-class InstrumentRegistry:
-    """The instruments known now, by id; a later definition of an id replaces the earlier."""
-
-    def __init__(self, instruments: Iterable[Instrument] = ()) -> None:
-        self._by_id: dict[int, Instrument] = {}
-        self.add(instruments)
-
-    def add(self, instruments: Iterable[Instrument]) -> None:
-        """Take in definitions."""
-        for instrument in instruments:
-            self._by_id[instrument.instrument_id] = instrument
-
-    def get(self, instrument_id: int) -> Instrument | None:
-        """Return the instrument, or None when no definition was seen."""
-        return self._by_id.get(instrument_id)
-
-    def __iter__(self) -> Iterator[Instrument]:
-        return iter(self._by_id.values())
-
-    def __len__(self) -> int:
-        return len(self._by_id)
-
-
 class DatedInstruments:
     """Definitions of several session dates: an id used again never mixes two instruments."""
 

@@ -1,4 +1,4 @@
-"""Instruments, sessions, windows, bars and baselines: what the market was."""
+"""Instruments, windows, bars and baselines: what the market was."""
 
 from __future__ import annotations
 
@@ -28,18 +28,6 @@ class InstrumentRow(SQLModel, table=True):
     multiplier: float
     min_price_increment: int = Field(sa_type=BigInt)
     user_defined: bool = False
-
-
-class TradingSessionRow(SQLModel, table=True):
-    """One session of the calendar, as the system understood it."""
-
-    __tablename__ = "trading_session"
-
-    session_date: str = Field(primary_key=True, max_length=10)
-    kind: str = Field(primary_key=True, max_length=16)
-    open_ns: int = Field(sa_type=BigInt)
-    close_ns: int = Field(sa_type=BigInt)
-    early_close: bool = False
 
 
 class PressureWindowRow(SQLModel, table=True):

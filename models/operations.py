@@ -45,7 +45,7 @@ class StreamRunRow(SQLModel, table=True):
 
 
 class CoverageRow(SQLModel, table=True):
-    """What was received without a break, as an interval of event time."""
+    """What one run received, first to last record; what is missing inside stands in `gap`."""
 
     __tablename__ = "coverage"
 

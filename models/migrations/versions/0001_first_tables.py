@@ -209,15 +209,6 @@ def upgrade() -> None:
         sa.UniqueConstraint("active_shard", name="uq_stream_run_active_shard"),
     )
     op.create_table(
-        "trading_session",
-        sa.Column("session_date", sa.String(10), nullable=False),
-        sa.Column("kind", sa.String(16), nullable=False),
-        sa.Column("open_ns", sa.BigInteger(), nullable=False),
-        sa.Column("close_ns", sa.BigInteger(), nullable=False),
-        sa.Column("early_close", sa.Boolean(), nullable=False),
-        sa.PrimaryKeyConstraint("session_date", "kind", name="pk_trading_session"),
-    )
-    op.create_table(
         "alert_outbox",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("signal_id", sa.String(16), nullable=False),
@@ -302,7 +293,6 @@ def downgrade() -> None:
     op.drop_table("coverage")
     op.drop_table("archive_file")
     op.drop_table("alert_outbox")
-    op.drop_table("trading_session")
     op.drop_table("stream_run")
     op.drop_table("signal")
     op.drop_table("profile_version")
