@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ifd.errors import ConfigurationError, IfdError
 from simulator.live.gateway import LiveGateway
-from simulator.serve import FAULTS, GatewayOptions, log_to_stderr, run_gateway
+from simulator.serve import GatewayOptions, log_to_stderr, run_gateway
 
 
 def parse_options(arguments: list[str] | None = None) -> GatewayOptions:
@@ -33,7 +33,7 @@ def parse_options(arguments: list[str] | None = None) -> GatewayOptions:
     add("--history-minutes", type=float, default=defaults.history_minutes)
     add("--episode-every", type=float, default=defaults.episode_every, help="seconds, about")
     add("--instruments-session-date", dest="session", default=defaults.session)
-    add("--fault", dest="faults", action="append", choices=FAULTS, default=[])
+    add("--fault", dest="faults", action="append", default=[])
     add("--control", action="store_true", help="take commands from standard input")
     return GatewayOptions(**vars(parser.parse_args(arguments)))
 

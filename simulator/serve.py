@@ -19,16 +19,22 @@ import structlog
 from ifd.clock import Clock, SystemClock
 from ifd.errors import ConfigurationError
 from ifd.sessions import session_date
-from simulator.live import DEFAULT_KEY, FileSource, KeyRing, LiveGateway, SimulatedSource
+from simulator.live import (
+    DEFAULT_KEY,
+    Fault,
+    FaultPlan,
+    FileSource,
+    KeyRing,
+    LiveGateway,
+    SimulatedSource,
+)
+from simulator.live.faults import fault_name
 from simulator.live.sources import RecordSource
 from simulator.market.market import MarketParams
 
+log = structlog.get_logger(__name__)
+
 KEY_VARIABLE: Final = "IFD_SIMULATOR_KEY"
-COMMANDS: Final = ("cut", "close", "auth-fail", "auth-fail on", "auth-fail off")
-"""What standard input is listened to for: break every session (RST), end every session (FIN),
-refuse every key from now on or no longer."""
-FAULTS: Final = ("auth-fail",)
-"""What a gateway can be started with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +82,8 @@ async def run_gateway(
         host=options.host,
         port=options.port,
         close_at_end=options.close_at_end,
+        plan=FaultPlan.parse(options.faults),
     )
-    gateway.refuse_keys = "auth-fail" in options.faults
     async with gateway:
         if announce is not None:
             announce(gateway)
@@ -94,11 +100,6 @@ def make_source(options: GatewayOptions, clock: Clock) -> RecordSource:
     """Return what the options say shall be served."""
     if options.speed < 0 or options.rate <= 0 or options.episode_every <= 0:
         raise ConfigurationError("--rate and --episode-every are above 0, --speed is 0 or more")
-    unknown = set(options.faults) - set(FAULTS)
-    if unknown:
-        raise ConfigurationError(
-            f"there is no fault {', '.join(sorted(unknown))}; choose one of {', '.join(FAULTS)}"
-        )
     if options.serve:
         return FileSource(options.serve, speed=options.speed, clock=clock)
     return SimulatedSource(
@@ -112,15 +113,19 @@ def make_source(options: GatewayOptions, clock: Clock) -> RecordSource:
 
 
 def apply_command(gateway: LiveGateway, command: str) -> bool:
-    """Break something, or mend it again; return False for a command that does not exist."""
-    if command not in COMMANDS:
+    """Break something, or mend it again; return False for a command that does not exist.
+
+    A command is a fault as on the command line, or `NAME off` to lift one.
+    """
+    word, _, switch = command.partition(" ")
+    try:
+        if switch == "off":
+            gateway.lift(fault_name(word))
+        else:
+            gateway.strike(Fault.parse(command.removesuffix(" on")))
+    except ConfigurationError as error:
+        log.warning("command refused", reason=str(error))
         return False
-    if command == "cut":
-        gateway.cut()
-    elif command == "close":
-        gateway.close_sessions()
-    else:
-        gateway.refuse_keys = command != "auth-fail off"
     return True
 
 

@@ -1,10 +1,14 @@
 """A gateway that speaks Databento's live TCP protocol, so that the real client connects unmodified.
 
 `control` is the text half of the protocol, `messages` the binary half, `session` one client,
-`gateway` the server; what it serves is `recorded` in files, or the `simulated` market.
+`gateway` the server; what it serves lies in `arrays`, is `recorded` in files, or is the
+`simulated` market. `faults` names what can be made to go wrong, `saboteur` knows when it does,
+`breaking` does it.
 """
 
+from simulator.live.arrays import ArraySource
 from simulator.live.control import DEFAULT_KEY, KeyRing
+from simulator.live.faults import Fault, FaultName, FaultPlan
 from simulator.live.gateway import LiveGateway
 from simulator.live.recorded import FileSource
 from simulator.live.simulated import SimulatedSource
@@ -12,6 +16,10 @@ from simulator.live.sources import RecordSource
 
 __all__ = [
     "DEFAULT_KEY",
+    "ArraySource",
+    "Fault",
+    "FaultName",
+    "FaultPlan",
     "FileSource",
     "KeyRing",
     "LiveGateway",

@@ -5,15 +5,20 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Final, Self
 
+import numpy as np
 import structlog
 
 from ifd.clock import Clock
 from ifd.errors import EnvironmentProblemError, PortInUseError
+from ifd.records import MBO_DTYPE, MboArray
 from ifd.units import NANOS_PER_SECOND
 from simulator.live.control import KeyRing
+from simulator.live.faults import Fault, FaultName, FaultPlan
+from simulator.live.saboteur import Saboteur, Struck
 from simulator.live.session import ClientSession
 from simulator.live.sources import RecordSource
 
@@ -36,6 +41,8 @@ class LiveGateway:
         0 lets the system choose; `port` tells which, once started.
     close_at_end : bool
         End sessions when a recording has been sent; otherwise they stay open, with heartbeats.
+    plan : FaultPlan
+        What shall go wrong, and when; `strike` adds to it.
     """
 
     def __init__(
@@ -47,11 +54,10 @@ class LiveGateway:
         host: str = "127.0.0.1",
         port: int = 0,
         close_at_end: bool = False,
+        plan: FaultPlan = FaultPlan(),
     ) -> None:
         self.host = host
         self.port = port
-        self.refuse_keys = False
-        """While True every key is refused."""
         self._source = source
         self._keys = keys
         self._clock = clock
@@ -60,6 +66,20 @@ class LiveGateway:
         self._next_session_id = clock.now_ns() // NANOS_PER_SECOND
         self._server: asyncio.Server | None = None
         self._production: asyncio.Task[None] | None = None
+        self._saboteur = Saboteur(plan)
+        self._refusing: asyncio.Task[None] | None = None
+
+    @property
+    def struck(self) -> Sequence[Struck]:
+        """The faults that have struck, in order."""
+        return self._saboteur.struck
+
+    @property
+    def left_out(self) -> MboArray:
+        """The records that `skip` has made a hole of: nobody is sent them any more."""
+        holes = self._saboteur.holes
+        found = [self._source.read(hole.start, hole.stop) for hole in holes]
+        return np.concatenate([np.empty(0, MBO_DTYPE), *found])
 
     @property
     def sessions(self) -> int:
@@ -77,9 +97,7 @@ class LiveGateway:
             If the address cannot be listened on for another reason.
         """
         try:
-            self._server = await asyncio.start_server(
-                self._handle, self.host, self.port, limit=_LONGEST_LINE
-            )
+            await self._listen()
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 raise PortInUseError(self.port, "simulated exchange", "--port") from error
@@ -88,7 +106,6 @@ class LiveGateway:
                 f"the simulated exchange cannot listen on {self.host}:{self.port} ({reason}): "
                 "choose another address with --host and --port"
             ) from error
-        self.port = self._server.sockets[0].getsockname()[1]
         self._production = asyncio.create_task(self._source.run())
 
     async def ready(self) -> None:
@@ -103,6 +120,8 @@ class LiveGateway:
 
     async def stop(self) -> None:
         """Stop listening, end every session politely, and let go of the source."""
+        if self._refusing is not None:
+            self._refusing.cancel()
         if self._server is not None:
             self._server.close()
         self.close_sessions()
@@ -130,6 +149,24 @@ class LiveGateway:
             session.outlet.close()
         return len(self._sessions)
 
+    def strike(self, fault: Fault) -> None:
+        """Let a fault strike every session now, or wait for its turn if it says when.
+
+        A fault of connecting has its turn with the next connection.
+        """
+        if fault.at_connection or fault.after is not None:
+            self._saboteur.add(fault)
+            return
+        if fault.name == FaultName.REFUSE:
+            self._refuse(fault.value or 0.0)
+            return
+        for session in list(self._sessions):
+            session.strike(fault)
+
+    def lift(self, name: FaultName) -> None:
+        """End a fault of connecting, and take out of the plan what waits of that name."""
+        self._saboteur.lift(name)
+
     async def __aenter__(self) -> Self:
         await self.start()
         return self
@@ -142,6 +179,24 @@ class LiveGateway:
     ) -> None:
         await self.stop()
 
+    async def _listen(self) -> None:
+        self._server = await asyncio.start_server(
+            self._handle, self.host, self.port, limit=_LONGEST_LINE
+        )
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    def _refuse(self, seconds: float) -> None:
+        if self._refusing is not None:
+            self._refusing.cancel()
+        assert self._server is not None
+        self._server.close()
+        self.cut()
+        self._refusing = asyncio.create_task(self._listen_again(seconds))
+
+    async def _listen_again(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        await self._listen()
+
     async def _handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
@@ -150,8 +205,10 @@ class LiveGateway:
             reader,
             writer,
             source=self._source,
-            admits=self._admits,
+            admits=self._keys.admits,
             clock=self._clock,
+            saboteur=self._saboteur,
+            refuse=self._refuse,
             session_id=self._next_session_id,
             close_at_end=self._close_at_end,
         )
@@ -164,6 +221,3 @@ class LiveGateway:
             log.info(
                 "session closed", session_id=session.session_id, records=session.outlet.records_sent
             )
-
-    def _admits(self, challenge: str, response: str) -> bool:
-        return not self.refuse_keys and self._keys.admits(challenge, response)

@@ -10,6 +10,7 @@ import numpy as np
 from ifd.records import MBO_DTYPE, MboArray
 from ifd.units import UNDEFINED_TIMESTAMP
 
+_VERSION_OFFSET: Final = 3
 _NO_STYPE: Final = 255
 _STYPE_OFFSETS: Final = (16, 88)
 """Where a mapping keeps its two symbologies: undefined in every live session recorded so far."""
@@ -28,6 +29,11 @@ def session_header(dataset: str, start_ns: int, *, ts_out: bool) -> bytes:
         schema=None,
         ts_out=ts_out,
     ).encode()
+
+
+def as_version(header: bytes, version: int) -> bytes:
+    """Return a DBN header that claims to be of another version."""
+    return header[:_VERSION_OFFSET] + bytes([version]) + header[_VERSION_OFFSET + 1 :]
 
 
 def symbol_mapping(instrument_id: int, asked: str, raw_symbol: str, ns: int) -> bytes:

@@ -12,7 +12,7 @@ from typing import Final
 import zstandard
 
 from ifd.clock import Clock
-from ifd.records import MboArray
+from ifd.records import NEWEST_VERSION, MboArray
 from simulator.live import messages
 
 _WRITE_BUFFER: Final = 1 << 20
@@ -47,12 +47,12 @@ class Outlet:
         self._writer.write(line)
         await self._writer.drain()
 
-    async def header(self, dataset: str) -> None:
+    async def header(self, dataset: str, *, version: int = NEWEST_VERSION) -> None:
         """Begin the binary half, once."""
         if not self._header_sent:
             self._header_sent = True
-            now_ns = self._clock.now_ns()
-            await self._binary(messages.session_header(dataset, now_ns, ts_out=self._ts_out))
+            header = messages.session_header(dataset, self._clock.now_ns(), ts_out=self._ts_out)
+            await self._binary(messages.as_version(header, version))
 
     async def records(self, records: list[bytes]) -> None:
         """Send single records of any type."""
@@ -69,6 +69,10 @@ class Outlet:
             await self._binary(messages.mbo_with_ts_out(records, self._clock.now_ns()))
         else:
             await self._binary(records.tobytes())
+
+    async def octets(self, octets: bytes) -> None:
+        """Send bytes as they are, records or not."""
+        await self._binary(octets)
 
     def close(self) -> None:
         """End politely: what is buffered is sent, then FIN."""

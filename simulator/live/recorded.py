@@ -17,6 +17,7 @@ from ifd.records import MboArray
 from ifd.replay import read_chunks, read_metadata
 from ifd.units import NANOS_PER_MINUTE
 from simulator.live.sources import RecordSource
+from simulator.live.spool import Spool
 from simulator.live.symbology import Symbology
 
 log = structlog.get_logger(__name__)
@@ -53,7 +54,8 @@ class FileSource(RecordSource):
                 f"the files to serve are of {len(datasets)} datasets ({', '.join(datasets)}): "
                 "serve those of one"
             )
-        super().__init__(datasets.pop())
+        self.spool = Spool()
+        super().__init__(datasets.pop(), self.spool)
         self._speed = speed
         self._clock = clock
         self._names = {

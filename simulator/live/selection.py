@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
+import numpy.typing as npt
 
 from ifd.records import MboArray
 
@@ -34,17 +35,20 @@ class Selection:
             self._from[ident] = (0, start_ns if place else min(start_ns, earlier_ns))
         self._rebuild()
 
-    def choose(self, records: MboArray, place: int) -> MboArray:
-        """Return those of `records`, the first of which lies at `place`, that are wanted."""
-        if not len(self._idents):
-            return records[:0]
+    def __bool__(self) -> bool:
+        return bool(self._from)
+
+    def wanted(self, records: MboArray, place: int) -> npt.NDArray[np.bool_]:
+        """Return which of `records`, the first of which lies at `place`, are wanted."""
+        if not self:
+            return np.zeros(len(records), np.bool_)
         ident = records["instrument_id"].astype(np.int64)
         at = np.minimum(np.searchsorted(self._idents, ident), len(self._idents) - 1)
         places = np.arange(place, place + len(records))
-        wanted = (self._idents[at] == ident) & (places >= self._places[at])
+        wanted: npt.NDArray[np.bool_] = (self._idents[at] == ident) & (places >= self._places[at])
         if place < self.edge:
             wanted &= (places >= self.edge) | (records["ts_event"] >= self._starts[at])
-        return records if wanted.all() else records[wanted]
+        return wanted
 
     def _rebuild(self) -> None:
         wanted = sorted(self._from.items())

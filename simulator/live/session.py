@@ -11,6 +11,7 @@ import structlog
 
 from ifd.clock import Clock
 from simulator.live import messages
+from simulator.live.breaking import Breaker
 from simulator.live.control import (
     AUTHENTICATION_FAILED,
     Authentication,
@@ -24,7 +25,9 @@ from simulator.live.control import (
     parse_request,
     refused,
 )
+from simulator.live.faults import Fault, FaultName
 from simulator.live.outlet import Outlet
+from simulator.live.saboteur import Saboteur
 from simulator.live.sources import RecordSource
 from simulator.live.stream import QUIET, SERVED, Stream, Subscription
 
@@ -41,6 +44,10 @@ class ClientSession:
     ----------
     admits : callable
         Given a challenge and its response, says whether the key is let in.
+    saboteur : Saboteur
+        Knows what shall go wrong.
+    refuse : callable
+        Closes the gateway to everybody for so many seconds.
     """
 
     def __init__(
@@ -51,10 +58,14 @@ class ClientSession:
         source: RecordSource,
         admits: Callable[[str, str], bool],
         clock: Clock,
+        saboteur: Saboteur,
+        refuse: Callable[[float], None],
         session_id: int,
         close_at_end: bool,
     ) -> None:
         self.session_id = session_id
+        self._saboteur = saboteur
+        self._refuse = refuse
         self.outlet = Outlet(writer, clock)
         self._reader = reader
         self._source = source
@@ -62,12 +73,16 @@ class ClientSession:
         self._clock = clock
         self._close_at_end = close_at_end
         self._stream: Stream | None = None
+        self._struck_early: list[Fault] = []
         self._lines: list[SubscriptionLine] = []
         self._subscriptions = 0
 
     async def run(self) -> None:
         """Serve until one side has had enough."""
         try:
+            if self._saboteur.spoils_connection(FaultName.HANG_AT_CONNECT, self.session_id):
+                await self._reader.read()
+                return
             request = await self._authenticate()
             if request is not None:
                 await self._serve(request)
@@ -77,6 +92,18 @@ class ClientSession:
         finally:
             self.outlet.close()
             await self.outlet.closed()
+
+    def strike(self, fault: Fault) -> None:
+        """Let a fault strike: RST and FIN now, the others once records are sent."""
+        if fault.name in (FaultName.CUT, FaultName.CLOSE):
+            # Not through the stream: it may be waiting for a client that does not read.
+            self._saboteur.note(fault, self.session_id, self.outlet.records_sent)
+            end = self.outlet.cut if fault.name == FaultName.CUT else self.outlet.close
+            end()
+        elif self._stream is None:
+            self._struck_early.append(fault)
+        else:
+            self._stream.strike(fault)
 
     async def _authenticate(self) -> Authentication | None:
         challenge = new_challenge()
@@ -97,7 +124,8 @@ class ClientSession:
         return request
 
     def _check(self, request: Authentication, challenge: str) -> None:
-        if not self._admits(challenge, request.response):
+        spoilt = self._saboteur.spoils_connection(FaultName.AUTH_FAIL, self.session_id)
+        if spoilt or not self._admits(challenge, request.response):
             raise ProtocolError(AUTHENTICATION_FAILED)
         if request.dataset != self._source.dataset:
             raise ProtocolError(
@@ -105,13 +133,9 @@ class ClientSession:
             )
 
     async def _serve(self, request: Authentication) -> None:
-        stream = Stream(
-            self.outlet,
-            self._source,
-            self._clock,
-            heartbeat_seconds=request.heartbeat_seconds,
-            close_at_end=self._close_at_end,
-        )
+        self._stream = stream = self._make_stream(request)
+        for fault in self._struck_early:
+            stream.strike(fault)
         try:
             if not await self._take_requests(stream):
                 return
@@ -128,6 +152,26 @@ class ClientSession:
             log.info("client refused", session_id=self.session_id, reason=str(error))
             await self.outlet.header(self._source.dataset)
             await self.outlet.records([messages.error(str(error), _INVALID, self._clock.now_ns())])
+
+    def _make_stream(self, request: Authentication) -> Stream:
+        breaker = Breaker(
+            self.outlet,
+            self._source,
+            self._saboteur,
+            self._clock,
+            session_id=self.session_id,
+            refuse=self._refuse,
+        )
+        return Stream(
+            self.outlet,
+            self._source,
+            self._clock,
+            saboteur=self._saboteur,
+            breaker=breaker,
+            session_id=self.session_id,
+            heartbeat_seconds=request.heartbeat_seconds,
+            close_at_end=self._close_at_end,
+        )
 
     async def _take_later_requests(self, stream: Stream) -> None:
         try:

@@ -11,6 +11,7 @@ import structlog
 from ifd.clock import Clock
 from ifd.units import NANOS_PER_MILLISECOND, NANOS_PER_MINUTE, NANOS_PER_SECOND
 from simulator.live.sources import RecordSource
+from simulator.live.spool import Spool
 from simulator.live.symbology import Symbology
 from simulator.market.chain import list_chain
 from simulator.market.definitions import definition_messages
@@ -56,7 +57,8 @@ class SimulatedSource(RecordSource):
         episode_seconds: float,
         dataset: str = "GLBX.MDP3",
     ) -> None:
-        super().__init__(dataset)
+        self.spool = Spool()
+        super().__init__(dataset, self.spool)
         self._clock = clock
         self._episode_seconds = episode_seconds
         self._opening_ns = clock.now_ns() - int(history_minutes * NANOS_PER_MINUTE)

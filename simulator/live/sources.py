@@ -9,22 +9,39 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 import databento_dbn as dbn
+import numpy as np
 
 from ifd.records import MboArray
 from simulator.live.snapshots import OrderFollower
-from simulator.live.spool import Spool
 from simulator.live.symbology import Symbology
 
 _FOLLOWED_AT_ONCE: Final = 8_192
+_SEARCHED_AT_ONCE: Final = 65_536
+
+
+class Store(Protocol):
+    """Where a source keeps its records, those that may not be read yet included."""
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        ...
+
+    def read(self, start: int, stop: int) -> MboArray:
+        """Return the records `start` to `stop` (exclusive), fewer where there are no more."""
+        ...
+
+    def close(self) -> None:
+        """Give back what it holds."""
+        ...
 
 
 class RecordSource:
     """Base of the sources: the records so far, and who wants to know of more."""
 
-    def __init__(self, dataset: str) -> None:
+    def __init__(self, dataset: str, store: Store) -> None:
         self.dataset = dataset
         self.definitions: Sequence[dbn.InstrumentDefMsg] = ()
         self.symbology = Symbology(())
@@ -32,8 +49,7 @@ class RecordSource:
         """Set when all that lies in the past is held."""
         self.finished = False
         """True when nothing will ever follow."""
-        self.spool = Spool()
-        """All records, those that may not be read yet included."""
+        self._store = store
         self._end = 0
         self._listeners: set[asyncio.Event] = set()
         self._follower = OrderFollower()
@@ -51,10 +67,23 @@ class RecordSource:
 
     def read(self, start: int, stop: int) -> MboArray:
         """Return the records from `start` up to `stop` that may be read now."""
-        return self.spool.read(start, min(stop, self._end))
+        return self._store.read(start, min(stop, self._end))
+
+    async def first_at(self, start_ns: int) -> int:
+        """Return the place of the first record with `ts_event` at `start_ns` or later."""
+        for place in range(0, self._end, _SEARCHED_AT_ONCE):
+            stamps = self.read(place, place + _SEARCHED_AT_ONCE)["ts_event"]
+            late = np.flatnonzero(stamps >= np.uint64(start_ns))
+            if len(late):
+                return place + int(late[0])
+            await asyncio.sleep(0)
+        return self._end
 
     def begin(self) -> None:
-        """Hear that the first session wants market data; a paced recording starts to run."""
+        """Hear that a session wants market data; a paced recording starts to run."""
+
+    def ask_for_more(self) -> None:
+        """Hear that a session has read to the end; only what readers drive gives more."""
 
     async def run(self) -> None:
         """Produce records until cancelled, or until nothing will follow."""
@@ -81,8 +110,8 @@ class RecordSource:
         self._listeners.discard(wake)
 
     def close(self) -> None:
-        """Give the disk space back."""
-        self.spool.close()
+        """Give the records' space back."""
+        self._store.close()
 
     def publish(self, end: int) -> None:
         """Let everybody read the first `end` records."""

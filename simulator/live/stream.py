@@ -13,10 +13,15 @@ from dataclasses import dataclass
 from typing import Final
 
 import databento_dbn as dbn
+import numpy as np
 
 from ifd.clock import Clock
+from ifd.records import NEWEST_VERSION
 from simulator.live import messages
+from simulator.live.breaking import Breaker
+from simulator.live.faults import Fault, FaultName
 from simulator.live.outlet import Outlet
+from simulator.live.saboteur import Saboteur
 from simulator.live.selection import Selection
 from simulator.live.sources import RecordSource
 
@@ -56,24 +61,37 @@ class Stream:
         source: RecordSource,
         clock: Clock,
         *,
+        saboteur: Saboteur,
+        breaker: Breaker,
+        session_id: int,
         heartbeat_seconds: int,
         close_at_end: bool,
     ) -> None:
         self._outlet = outlet
         self._source = source
         self._clock = clock
+        self._saboteur = saboteur
+        self._breaker = breaker
+        self._session_id = session_id
         self._heartbeat_seconds = heartbeat_seconds
         self._close_at_end = close_at_end
         self._wake = asyncio.Event()
         self._stopped = False
+        self._over = False
         self._asked: list[Subscription] = []
         self._selection = Selection()
         self._place = 0
         self._replaying = False
+        self._overlap_ns = 0
 
     def subscribe(self, asked: Subscription) -> None:
         """Take in a subscription; it is answered when the stream gets to it."""
         self._asked.append(asked)
+        self._wake.set()
+
+    def strike(self, fault: Fault) -> None:
+        """Let a fault strike as soon as the stream gets to it."""
+        self._breaker.queue(fault)
         self._wake.set()
 
     def stop(self) -> None:
@@ -82,30 +100,54 @@ class Stream:
         self._wake.set()
 
     async def run(self) -> None:
-        """Send until stopped, or until a recording is over and that shall end the session."""
+        """Send until stopped or broken, or until a recording is over and that ends the session."""
         source = self._source
         source.listen(self._wake)
         try:
             await self._begin()
-            while not self._stopped:
+            while not (self._stopped or self._breaker.ended or self._over):
                 self._wake.clear()
-                await self._answer_subscriptions(may_replay=False)
-                if self._place < source.end:
-                    await self._send_block()
-                    continue
-                await self._finish_replay()
-                if source.finished and self._close_at_end:
-                    return
-                await self._wait()
+                if self._breaker.hung:
+                    await self._wake.wait()
+                else:
+                    await self._go_on()
         finally:
             source.unlisten(self._wake)
 
+    async def _go_on(self) -> None:
+        await self._answer_subscriptions(may_replay=False)
+        await self._breaker.strike(self._place, planned=bool(self._selection))
+        if self._breaker.ended or self._breaker.hung:
+            return
+        source = self._source
+        if self._place < source.end:
+            await self._send_block()
+            return
+        await self._finish_replay()
+        self._over = source.finished and self._close_at_end
+        if self._over:
+            return
+        if self._selection:
+            source.ask_for_more()
+        await self._wait()
+
     async def _begin(self) -> None:
-        await self._outlet.header(self._source.dataset)
-        replay = any(one.schema == "mbo" and one.start_ns is not None for one in self._asked)
-        self._place = 0 if replay else self._source.present()
-        self._selection.edge = self._source.end
+        source = self._source
+        spoilt = self._saboteur.spoils_connection(FaultName.VERSION, self._session_id)
+        version = NEWEST_VERSION + 1 if spoilt else NEWEST_VERSION
+        await self._outlet.header(source.dataset, version=version)
+        starts = [one.start_ns for one in self._asked if one.schema == "mbo"]
+        asked = [start for start in starts if start is not None]
+        self._place = await self._replay_place(min(asked)) if asked else source.present()
+        self._selection.edge = source.end
         await self._answer_subscriptions(may_replay=True)
+
+    async def _replay_place(self, start_ns: int) -> int:
+        place = await self._source.first_at(start_ns)
+        earlier = max(place - self._saboteur.take_overlap(), 0)
+        if earlier < place:
+            self._overlap_ns = start_ns - int(self._source.read(earlier, place)["ts_event"].min())
+        return earlier
 
     async def _answer_subscriptions(self, *, may_replay: bool) -> None:
         while self._asked:
@@ -152,7 +194,7 @@ class Stream:
     ) -> None:
         self._source.begin()
         if start_ns is not None:
-            self._selection.add_replay(idents, start_ns)
+            self._selection.add_replay(idents, start_ns - self._overlap_ns)
             self._replaying = True
             return
         if snapshot:
@@ -161,11 +203,21 @@ class Stream:
         self._selection.add(idents, place)
 
     async def _send_block(self) -> None:
-        records = self._source.read(self._place, self._place + _BLOCK)
-        chosen = self._selection.choose(records, self._place)
+        place, breaker = self._place, self._breaker
+        records = self._source.read(place, place + _BLOCK)
+        wanted = self._selection.wanted(records, place)
+        self._saboteur.leave_holes(wanted, place)
+        count = int(np.count_nonzero(wanted))
+        if count > (limit := breaker.limit):
+            # Not one record more: the next fault strikes exactly there.
+            count, length = limit, int(np.flatnonzero(wanted)[limit - 1]) + 1
+            records, wanted = records[:length], wanted[:length]
         self._place += len(records)
-        if len(chosen):
-            await self._outlet.mbo(chosen)
+        if breaker.leaving_out:
+            await breaker.leave_out(place, self._place, count)
+        elif count:
+            await self._outlet.mbo(records if count == len(records) else records[wanted])
+            await breaker.sent(count)
         # Writing to a fast client never waits; others want their turn.
         await asyncio.sleep(0)
 

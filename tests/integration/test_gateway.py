@@ -29,7 +29,15 @@ from ifd.clock import SystemClock
 from ifd.records import MBO_DTYPE, MboArray
 from ifd.replay import read_mbo
 from ifd.units import NANOS_PER_MINUTE, NANOS_PER_SECOND
-from simulator.live import DEFAULT_KEY, FileSource, KeyRing, LiveGateway, SimulatedSource
+from simulator.live import (
+    DEFAULT_KEY,
+    Fault,
+    FaultName,
+    FileSource,
+    KeyRing,
+    LiveGateway,
+    SimulatedSource,
+)
 from simulator.live.sources import RecordSource
 from simulator.market import MarketParams
 from simulator.session_files import SessionPlan, write_sessions
@@ -452,10 +460,10 @@ async def test_closing_is_polite_and_cutting_is_not() -> None:
 @pytest.mark.asyncio
 async def test_a_gateway_told_to_refuse_keys_refuses_good_ones() -> None:
     async with serving(simulated()) as gateway:
-        gateway.refuse_keys = True
+        gateway.strike(Fault.parse("auth-fail"))
         with pytest.raises(BentoError, match="Authentication failed"):
             await connect(gateway)
-        gateway.refuse_keys = False
+        gateway.lift(FaultName.AUTH_FAIL)
         client = await connect(gateway)
 
         assert client.authenticated.result()

@@ -45,8 +45,8 @@ def test_a_replay_filters_the_past_by_time_and_the_present_by_instrument_alone(
     records = records_of(rows)
 
     chosen = [
-        *selection.choose(records[:cut], 0)["sequence"].tolist(),
-        *selection.choose(records[cut:], cut)["sequence"].tolist(),
+        *records[:cut][selection.wanted(records[:cut], 0)]["sequence"].tolist(),
+        *records[cut:][selection.wanted(records[cut:], cut)]["sequence"].tolist(),
     ]
 
     expected = [
@@ -65,10 +65,11 @@ def test_an_instrument_subscribed_twice_comes_once_from_the_earlier_start() -> N
     selection.add_replay([1], 20)
     selection.add_replay([1], 10)
 
-    chosen = selection.choose(records_of([(1, 5), (1, 10), (1, 20), (1, 30)]), 0)
+    records = records_of([(1, 5), (1, 10), (1, 20), (1, 30)])
+    chosen = records[selection.wanted(records, 0)]
 
     assert chosen["ts_event"].tolist() == [10, 20, 30]
 
 
 def test_nothing_is_sent_before_anything_is_wanted() -> None:
-    assert len(Selection().choose(records_of([(1, 5)]), 0)) == 0
+    assert not Selection().wanted(records_of([(1, 5)]), 0).any()
