@@ -42,10 +42,21 @@ class FeedSettings(_Section):
     futures: list[str] = Field(default_factory=list, description="future parents, e.g. NQ.FUT")
     heartbeat_seconds: int = Field(30, ge=5, le=1800, description="gateway heartbeat interval")
     queue_events: int = Field(50_000, ge=1_000, description="events between socket and engine")
+    queue_policy: Literal["block", "spill"] = Field(
+        "block", description="a full queue stops the socket, or spills to disk"
+    )
+    spill_directory: Path = Path("var/spill")
+    spill_max_gib: float = Field(20.0, gt=0, description="disk for spilled events; then it blocks")
     replay_minutes: int = Field(
         0, ge=0, le=1_380, description="minutes of the running session to replay at the start"
     )
     reconnect_max_seconds: float = Field(30.0, gt=0, description="longest wait between attempts")
+    resume_minutes: int = Field(
+        60, ge=0, le=1_380, description="longest outage that is replayed; then a snapshot"
+    )
+    resume_runs_after_ns: int = Field(
+        0, ge=0, description="earlier runs are not continued; set by `ifd up` for its exchange"
+    )
 
     @property
     def gateway_host(self) -> str:

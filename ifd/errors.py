@@ -14,7 +14,8 @@ IfdError
 │   ├── GatewayUnreachableError      nobody answered: retry
 │   ├── AuthenticationFailedError    the key was refused: do not retry
 │   ├── GatewayRefusedError          a fatal error code: do not retry
-│   └── FeedInterruptedError         the connection was lost: reconnect and resume
+│   ├── FeedInterruptedError         the connection was lost: reconnect and resume
+│   └── IngestLostError              the process that reads the socket is gone: start again
 └── AlreadyStreamingError            another process streams this shard
 """
 
@@ -126,6 +127,16 @@ class FeedInterruptedError(FeedError):
         self.cause = cause
         self.detail = detail
         super().__init__(f"the feed was interrupted ({cause}): {detail}")
+
+
+class IngestLostError(FeedError):
+    """The process that reads the socket ended without a word."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the process that reads the feed is gone; what it had written is in the archive, and "
+            "the next stream goes on from there"
+        )
 
 
 class AlreadyStreamingError(IfdError):

@@ -25,6 +25,7 @@ from ifd.records import (
     header_size,
     looks_like_records,
 )
+from ifd.source import Arrival, Item
 from ifd.symbols import Instrument, instrument_from_definition
 
 _READ_SIZE: Final = 256 * 2**10
@@ -93,6 +94,44 @@ def read_definitions(path: Path | str) -> list[Instrument]:
         for chunk in _read_schema(path, "definition")
         if isinstance(chunk, dbn.InstrumentDefMsg)
     ]
+
+
+class ReplaySource:
+    """Recorded files as a source: what they hold, in order, as fast as it is taken.
+
+    Parameters
+    ----------
+    paths : iterable of Path or str
+        DBN files of any schema, in order.
+    late : bool
+        True when all of it has happened before, and nobody is to be alerted.
+    """
+
+    def __init__(self, paths: Iterable[Path | str], *, late: bool = False) -> None:
+        self._chunks = itertools.chain.from_iterable(map(read_chunks, paths))
+        self._late = late
+        self._rest: MboArray | None = None
+        self._stopped = False
+
+    async def get(self, max_records: int) -> list[Item]:
+        """Return the next chunk, or as much of it as was asked for; empty at the end.
+
+        Raises
+        ------
+        InputError, CorruptFileError, UnsupportedDataError
+            As `read_chunks`.
+        """
+        chunk: Chunk | None = self._rest if self._rest is not None else next(self._chunks, None)
+        if chunk is None or self._stopped:
+            return []
+        self._rest = None
+        if isinstance(chunk, np.ndarray) and len(chunk) > max_records:
+            chunk, self._rest = chunk[:max_records], chunk[max_records:]
+        return [Arrival(chunk, None, late=self._late)]
+
+    def stop(self) -> None:
+        """Give nothing more."""
+        self._stopped = True
 
 
 def _read_schema(path: Path | str, wanted: str) -> Iterator[Chunk]:

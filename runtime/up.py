@@ -207,6 +207,7 @@ class Platform:
     def _start_embedded(self) -> None:
         """Start what stands in for services that are not configured, and tell the others of it."""
         gateway = slack = None
+        exchange_begins_ns = SystemClock().now_ns()
         if self.simulated:
             self._say("no DATABENTO_API_KEY: starting the local exchange, everything is SIMULATED")
             gateway = self._start_python(
@@ -235,6 +236,8 @@ class Platform:
                 "IFD_FEED__PORT": str(port),
                 "IFD_FEED__SIMULATED": "true",
                 "IFD_FEED__REPLAY_MINUTES": str(REPLAY_MINUTES),
+                # What an earlier exchange traded is not continued by this one.
+                "IFD_FEED__RESUME_RUNS_AFTER_NS": str(exchange_begins_ns),
                 "IFD_SESSION__HOURS": "always",
             }
         if slack is not None:

@@ -9,7 +9,21 @@ from __future__ import annotations
 
 from ifd.gateway.connection import Timing
 from ifd.gateway.feed import FeedCounters, LiveFeed
-from ifd.gateway.queue import Arrival
+from ifd.gateway.memory import RingMemory
+from ifd.gateway.ring import RingReader, RingWriter
+from ifd.gateway.spill import SpillingWriter
+from ifd.gateway.stretches import Stretch
 from ifd.gateway.subscription import FeedGap, Subscription
 
-__all__ = ["Arrival", "FeedCounters", "FeedGap", "LiveFeed", "Subscription", "Timing"]
+__all__ = [
+    "FeedCounters",
+    "FeedGap",
+    "LiveFeed",
+    "RingMemory",
+    "RingReader",
+    "RingWriter",
+    "SpillingWriter",
+    "Stretch",
+    "Subscription",
+    "Timing",
+]

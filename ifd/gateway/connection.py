@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from ifd.errors import FeedInterruptedError
 from ifd.gateway.protocol import BulkProtocol
-from ifd.gateway.queue import ArrivalQueue
+from ifd.gateway.ring import RingWriter
 
 LEAVE_SECONDS: Final = 1.0
 """For the FIN to go out behind what is still to be sent."""
@@ -66,7 +66,7 @@ async def authenticate(protocol: BulkProtocol, *, seconds: float) -> str | None:
     raise FeedInterruptedError("timeout", "the gateway did not answer the key")
 
 
-async def watch(protocol: BulkProtocol, queue: ArrivalQueue, *, silence_seconds: float) -> None:
+async def watch(protocol: BulkProtocol, queue: RingWriter, *, silence_seconds: float) -> None:
     """Wait for the end of the connection; make one when it has been silent too long."""
     while not protocol.disconnected.done():
         if queue.paused:

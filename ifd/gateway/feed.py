@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
 import structlog
@@ -20,10 +20,11 @@ from ifd.gateway.backoff import Backoff
 from ifd.gateway.connection import Timing, authenticate, connect, end_of, leave, watch
 from ifd.gateway.intake import Intake
 from ifd.gateway.protocol import BulkProtocol
-from ifd.gateway.queue import Arrival, ArrivalQueue
+from ifd.gateway.ring import RingWriter
+from ifd.gateway.stretches import Stretch
 from ifd.gateway.subscription import MBO, FeedGap, GapLog, Subscription
 from ifd.records import Chunk
-from ifd.units import UNDEFINED_TIMESTAMP
+from ifd.units import NANOS_PER_SECOND, UNDEFINED_TIMESTAMP
 
 log = structlog.get_logger("feed")
 
@@ -54,10 +55,14 @@ class LiveFeed:
     ----------
     subscriptions : sequence of Subscription
         Each schema at most once.
-    queue_events : int
-        Records between socket and consumer; when half is used the socket is left unread.
+    queue : RingWriter
+        Where accepted records go; it decides how much may be read. Closed when `run` ends.
     tap : callable or None
-        Sees every accepted chunk, in order, before the consumer: the archive.
+        Sees every accepted chunk, in order, before the queue: the archive. An array is a view of
+        the receive buffer, to be copied where it is kept.
+    replay_limit_seconds : float or None
+        After a longer outage the feed begins anew with a snapshot and leaves the gap open, rather
+        than fall ever further behind replaying it; None: always replay.
     on_gap : callable or None
         Hears of every gap when it opens and again when it is known how it ended.
     give_up_after_seconds : float or None
@@ -73,12 +78,13 @@ class LiveFeed:
         dataset: str,
         subscriptions: Sequence[Subscription],
         clock: Clock,
-        queue_events: int = 50_000,
+        queue: RingWriter,
         heartbeat_seconds: int = 30,
         reconnect_max_seconds: float = 30.0,
         tap: Callable[[Chunk], None] | None = None,
         on_gap: Callable[[FeedGap], None] | None = None,
         give_up_after_seconds: float | None = None,
+        replay_limit_seconds: float | None = None,
         timing: Timing = Timing(),
     ) -> None:
         self.last_error: str | None = None
@@ -88,9 +94,11 @@ class LiveFeed:
         self._heartbeat_seconds = heartbeat_seconds
         self._give_up_after_seconds = give_up_after_seconds
         self._timing = timing
-        self._queue = ArrivalQueue(queue_events)
+        self._replay_limit_seconds = replay_limit_seconds
+        self._clock = clock
+        self._queue = queue
         self._gaps = GapLog(clock, on_gap)
-        self._intake = Intake(self._queue, self._gaps, clock, tap)
+        self._intake = Intake(queue, self._gaps, clock, tap)
         self._backoff = Backoff(
             first_seconds=timing.first_wait_seconds, cap_seconds=reconnect_max_seconds
         )
@@ -106,14 +114,16 @@ class LiveFeed:
 
     @property
     def state(self) -> str:
-        """connecting, authenticating, replaying, live, reconnecting or closed."""
+        """connecting, authenticating, replaying, snapshot, live, reconnecting or closed."""
         if self._phase != "streaming":
             return self._phase
-        return "replaying" if self._intake.replays else "live"
+        if self._intake.replays:
+            return "replaying"
+        return "snapshot" if self._intake.awaiting_snapshot else "live"
 
     @property
     def caught_up(self) -> bool:
-        """True when records are live: no replay was asked for, or it is complete."""
+        """True when records are live: no replay or snapshot was asked for, or it is complete."""
         return self.state == "live"
 
     @property
@@ -138,6 +148,26 @@ class LiveFeed:
             queue_high_water=self._queue.high_water,
             last_ts_event=intake.mbo.last_ts,
         )
+
+    def take_stretches(self) -> list[Stretch]:
+        """Return the stretches of time received without a hole that changed since the last call."""
+        return self._intake.stretches.take_changed()
+
+    def remember(self, chunks: Iterable[Chunk]) -> None:
+        """Go on where an earlier run ended, whose last records these are; call it before `run`.
+
+        Parameters
+        ----------
+        chunks : iterable
+            At least the last second of them, in order, from the beginning of a file of the archive.
+        """
+        self._intake.mbo.join(start_ns=None, snapshot=True)
+        for chunk in chunks:
+            self._intake.remember(chunk)
+        last_ts = self._intake.mbo.last_ts
+        if last_ts is not None:
+            ended = FeedInterruptedError("crash", "an earlier run of this session ended")
+            self._gaps.open(last_ts, ended)
 
     async def run(self) -> None:
         """Stream until `stop`, reconnecting as often as it takes.
@@ -176,10 +206,6 @@ class LiveFeed:
         """Close the connection for good; what is queued stays readable."""
         self._stopping.set()
 
-    async def get(self, max_records: int) -> list[Arrival]:
-        """Wait for records and return up to `max_records`; empty once stopped and drained."""
-        return await self._queue.get(max_records)
-
     async def _session(self) -> None:
         """Run one connection to its end, which is always an exception."""
         self._phase = "connecting" if self._reconnects == 0 else "reconnecting"
@@ -209,7 +235,7 @@ class LiveFeed:
             dataset=self._dataset,
             heartbeat_seconds=self._heartbeat_seconds,
             receive=self._receive,
-            room=lambda: self._queue.room,
+            room_bytes=lambda: self._queue.room_bytes,
         )
 
     def _subscribe(self, protocol: BulkProtocol) -> None:
@@ -233,12 +259,21 @@ class LiveFeed:
     def _continued(self, asked: Subscription) -> Subscription:
         """Return the subscription as it must be sent now."""
         mbo = asked.schema == MBO
-        if self._replay_refused:
-            return dataclasses.replace(asked, start_ns=None, snapshot=mbo)
+        if self._replay_refused or self._too_long_away():
+            return dataclasses.replace(
+                asked, start_ns=None if mbo else asked.start_ns, snapshot=mbo
+            )
         resume_ts = self._intake.mbo.resume_ts if mbo else self._session_start_ns
         if resume_ts is None or (asked.start_ns is not None and not mbo):
             return asked
         return dataclasses.replace(asked, start_ns=resume_ts, snapshot=False)
+
+    def _too_long_away(self) -> bool:
+        """Return True when the outage is longer than what shall be replayed."""
+        limit, received_ns = self._replay_limit_seconds, self._intake.received_ns
+        if limit is None or received_ns is None or self._gaps.current is None:
+            return False
+        return self._clock.now_ns() - received_ns > limit * NANOS_PER_SECOND
 
     def _add_up(self, protocol: BulkProtocol) -> None:
         self._past_bytes += protocol.bytes_read

@@ -21,10 +21,12 @@ from ifd.errors import (
     GatewayRefusedError,
 )
 from ifd.gateway.ledger import MboLedger, OtherLedger
-from ifd.gateway.queue import Arrival, ArrivalQueue
 from ifd.gateway.replays import PendingReplays
+from ifd.gateway.ring import RingWriter
+from ifd.gateway.stretches import StretchLog
 from ifd.gateway.subscription import MBO, GapLog, Subscription
 from ifd.records import F_SNAPSHOT, Chunk, MboArray
+from ifd.source import Arrival
 
 log = structlog.get_logger("feed")
 
@@ -37,12 +39,12 @@ class Intake:
     Parameters
     ----------
     tap : callable or None
-        Sees every accepted chunk before the queue does.
+        Sees every accepted chunk before the queue does; an array is a view, to be copied.
     """
 
     def __init__(
         self,
-        queue: ArrivalQueue,
+        queue: RingWriter,
         gaps: GapLog,
         clock: Clock,
         tap: Callable[[Chunk], None] | None,
@@ -50,7 +52,10 @@ class Intake:
         self.mbo = MboLedger()
         self.others = OtherLedger()
         self.replays = PendingReplays()
+        self.stretches = StretchLog()
+        self.awaiting_snapshot = False
         self.records = 0
+        self.received_ns: int | None = None
         self.slow_reader_warnings = 0
         self.unresolved: list[str] = []
         self.gateway_error: str | None = None
@@ -58,21 +63,33 @@ class Intake:
         self._gaps = gaps
         self._clock = clock
         self._tap = tap
-        self._received_ns = 0
         self._replayed = False
+        self._hole: FeedInterruptedError | None = None
 
     def begin_session(self, requests: Sequence[Subscription]) -> None:
         """Expect the answers to these subscriptions, new ones or continued ones."""
         self.gateway_error = None
         self._replayed = all(r.start_ns is not None for r in requests if r.schema == MBO)
         self.replays.expect(r.schema for r in requests if r.start_ns is not None)
+        self.awaiting_snapshot = any(r.snapshot for r in requests)
+        self._hole = None
         for request in requests:
             if request.schema != MBO:
                 continue
             if request.start_ns is not None and request.start_ns == self.mbo.resume_ts:
                 self.mbo.begin_replay(request.start_ns)
-            else:
-                self.mbo.join(start_ns=request.start_ns, snapshot=request.snapshot)
+                continue
+            self.mbo.join(start_ns=request.start_ns, snapshot=request.snapshot)
+            self.stretches.end()
+            if request.start_ns:
+                self.stretches.begin_at(request.start_ns)
+
+    def remember(self, chunk: Chunk) -> None:
+        """Take note of what an earlier run received, so that the first session continues it."""
+        if isinstance(chunk, np.ndarray):
+            self.mbo.accept(chunk)
+        elif not isinstance(chunk, dbn.SystemMsg | dbn.ErrorMsg | dbn.SymbolMappingMsg):
+            self.others.accept(chunk, replaying=False)
 
     def receive(self, chunks: list[Chunk]) -> None:
         """Take the chunks of one read.
@@ -84,35 +101,51 @@ class Intake:
         EnvironmentProblemError
             If the archive cannot be written.
         """
-        self._received_ns = self._clock.now_ns()
+        self.received_ns = self._clock.now_ns()
+        try:
+            self._take(chunks, self.received_ns)
+        finally:
+            self._queue.publish()
+
+    def _take(self, chunks: list[Chunk], received_ns: int) -> None:
         for chunk in chunks:
             if isinstance(chunk, np.ndarray):
                 fresh = self.mbo.accept(chunk)
                 if len(fresh):
-                    self._deliver(fresh, len(fresh))
+                    self._cover(fresh)
+                    self._deliver(fresh, len(fresh), received_ns)
                     self._end_unreplayed_gap(fresh)
             elif isinstance(chunk, dbn.SystemMsg):
-                self._deliver(chunk, 1)
+                self._deliver(chunk, 1, received_ns)
                 self._heed_system(chunk)
             elif isinstance(chunk, dbn.ErrorMsg):
-                self._deliver(chunk, 1)
+                self._deliver(chunk, 1, received_ns)
                 self._heed_error(chunk)
             elif isinstance(chunk, dbn.SymbolMappingMsg) or self.others.accept(
                 chunk, replaying=bool(self.replays)
             ):
-                self._deliver(chunk, 1)
+                self._deliver(chunk, 1, received_ns)
 
-    def _deliver(self, chunk: Chunk, count: int) -> None:
+    def _cover(self, fresh: MboArray) -> None:
+        """Take note of what is whole now, and of what the gateway has said it left out."""
+        if not fresh["flags"][-1] & F_SNAPSHOT:
+            self.awaiting_snapshot = False
+        if self._hole is not None:
+            before = self.stretches.end_ns or self.mbo.last_ts or 0
+            self.stretches.end()
+            self._gaps.hole(before, int(fresh["ts_event"][0]), self._hole)
+            self._hole = None
+        stamps = fresh["ts_recv"]
+        self.stretches.records(int(stamps[0]), int(stamps[-1]), len(fresh))
+
+    def _deliver(self, chunk: Chunk, count: int, received_ns: int) -> None:
         if self._tap is not None:
             try:
                 self._tap(chunk)
             except OSError as error:
-                raise EnvironmentProblemError(
-                    f"the archive cannot be written ({error}): free its disk, or choose another "
-                    "with IFD_ARCHIVE__DIRECTORY"
-                ) from error
+                raise archive_trouble(error) from error
         self.records += count
-        self._queue.put(Arrival(chunk, self._received_ns, late=bool(self.replays)))
+        self._queue.put(Arrival(chunk, received_ns, late=bool(self.replays)))
 
     def _end_unreplayed_gap(self, first: MboArray) -> None:
         # Came back without a replay: where the records go on is the end of what is missing.
@@ -123,6 +156,11 @@ class Intake:
     def _heed_system(self, message: dbn.SystemMsg) -> None:
         if message.code == dbn.SystemCode.SLOW_READER_WARNING:
             self.slow_reader_warnings += 1
+            log.warning("the gateway finds us slow", warnings=self.slow_reader_warnings)
+        elif message.code == dbn.SystemCode.HEARTBEAT and not self.replays:
+            # Only sent when there is nothing else to send: a snapshot is over too.
+            self.awaiting_snapshot = False
+            self.stretches.heartbeat(message.ts_event)
         elif message.code == dbn.SystemCode.REPLAY_COMPLETED and self.replays:
             self.replays.complete(message.msg)
             if not self.replays:
@@ -163,7 +201,11 @@ class Intake:
         if code == dbn.ErrorCode.INVALID_SUBSCRIPTION:
             return GatewayRefusedError(int(code), text)
         if code == dbn.ErrorCode.SKIPPED_RECORDS_AFTER_SLOW_READING:
-            return FeedInterruptedError("skipped", text)
+            skipped = FeedInterruptedError("skipped", text)
+            if not self.replays:
+                return skipped
+            self._hole = skipped  # left out of the replay itself: asking again brings no more
+            return None
         if code == dbn.ErrorCode.REPLAY_DATA_AGED_OUT:
             return FeedInterruptedError("aged-out", text)
         return None
@@ -173,3 +215,11 @@ class Intake:
         if self.mbo.last_ts is not None:
             return FeedInterruptedError("error", text)
         return GatewayRefusedError(int(dbn.ErrorCode.CONNECTION_LIMIT_EXCEEDED), text)
+
+
+def archive_trouble(error: OSError) -> EnvironmentProblemError:
+    """Return what a disk that does not take the archive means to its owner."""
+    return EnvironmentProblemError(
+        f"the archive cannot be written ({error}): free its disk, or choose another with "
+        "IFD_ARCHIVE__DIRECTORY"
+    )

@@ -147,17 +147,19 @@ class MboLedger:
         stamps = records["ts_event"].copy()
         if self._first_ts is None:
             self._first_ts = int(stamps[0])
-        newest = int(stamps.max())
+        # A clock that is far ahead must not make everything after it look old.
+        newest = min(int(stamps.max()), int(records["ts_recv"][-1]) + self._overlap_ns)
         self._noted_ts = newest if self._noted_ts is None else max(newest, self._noted_ts)
         self._notes.append((newest, stamps, records["instrument_id"].copy()))
         self._remembered += len(stamps)
         self._forget(self._noted_ts)
 
     def _forget(self, now_ts: int) -> None:
-        # What shares the newest timestamp is never forgotten: its count is the rule itself.
+        # What shares the newest timestamp is the rule itself, and kept as long as memory allows.
         while len(self._notes) > 1:
             newest, stamps, _ = self._notes[0]
-            crowded = self._remembered > self._max_remembered and newest < now_ts
+            limit = self._max_remembered * (1 if newest < now_ts else 2)
+            crowded = self._remembered > limit
             if newest >= now_ts - self._overlap_ns and not crowded:
                 return
             self._notes.popleft()

@@ -22,22 +22,20 @@ from ifd.records import HEADER_PREFIX_SIZE, Chunk, RecordSplitter, decode_header
 BUFFER_SIZE: Final = 2**20
 """One read at most; larger is no faster on loopback."""
 MAX_LIVE_HEADER_SIZE: Final = 16 * 2**20
-MIN_QUEUED_RECORD_SIZE: Final = 40
-"""The smallest record that reaches the queue (a status): bounds the records of one read."""
 MIN_READ_SIZE: Final = 1_024
 """More than the largest record (255 words), so that a read always makes progress."""
 
 
 class BulkProtocol(DatabentoLiveProtocol):
-    """One connection: gives chunks to `receive`, reads no more than `room` allows.
+    """One connection: gives chunks to `receive`, reads no more than `room_bytes` allows.
 
     Parameters
     ----------
     receive : callable
-        Takes the chunks of one read, in wire order. An IfdError from it ends the connection and
-        becomes `failure`.
-    room : callable
-        Returns how many records may be received now.
+        Takes the chunks of one read, in wire order; their arrays are views of the receive buffer,
+        overwritten by the next read. An IfdError from it ends the connection and becomes `failure`.
+    room_bytes : callable
+        Returns how many bytes may be read now.
     """
 
     def __init__(
@@ -47,7 +45,7 @@ class BulkProtocol(DatabentoLiveProtocol):
         dataset: str,
         heartbeat_seconds: int,
         receive: Callable[[list[Chunk]], None],
-        room: Callable[[], int],
+        room_bytes: Callable[[], int],
     ) -> None:
         # At DEBUG the library would log the answer to the challenge.
         logging.getLogger("databento.live.protocol").setLevel(logging.INFO)
@@ -56,7 +54,7 @@ class BulkProtocol(DatabentoLiveProtocol):
         self.metadata: dbn.Metadata | None = None
         self.bytes_read = 0
         self._receive = receive
-        self._room = room
+        self._room_bytes = room_bytes
         self._loop = asyncio.get_running_loop()
         self._read_at = self._loop.time()
         self._buffer = bytearray(BUFFER_SIZE)
@@ -103,7 +101,7 @@ class BulkProtocol(DatabentoLiveProtocol):
             # The header exactly, so that the records after it are bounded by the room.
             end = self._header_size
         else:
-            end = max(MIN_READ_SIZE, self._room() * MIN_QUEUED_RECORD_SIZE)
+            end = self._kept + max(MIN_READ_SIZE, self._room_bytes())
         # asyncio takes any writable buffer; the library's signature says bytearray.
         return memoryview(self._buffer)[self._kept : end]  # type: ignore[return-value]
 
@@ -131,10 +129,10 @@ class BulkProtocol(DatabentoLiveProtocol):
             self._read_header()
             return
         chunks, used = self._splitter.split(memoryview(self._buffer)[:filled])
+        if chunks:
+            self._receive(chunks)  # before the rest moves over them: they are views
         self._kept = filled - used
         self._buffer[: self._kept] = self._buffer[used:filled]
-        if chunks:
-            self._receive(chunks)
         if self._splitter.damage is not None:
             raise FeedInterruptedError("corrupt", str(self._splitter.damage))
 

@@ -63,19 +63,12 @@ class GapLog:
 
     def open(self, start_ns: int, error: FeedInterruptedError) -> None:
         """Report a gap, unless one is open already."""
-        if self.current is not None:
-            return
-        self.count += 1
-        self.current = FeedGap(
-            number=self.count,
-            start_ns=start_ns,
-            end_ns=None,
-            cause=error.cause,
-            detail=error.detail,
-            state="open",
-            detected_ns=self._clock.now_ns(),
-        )
-        self._report(self.current)
+        if self.current is None:
+            self.current = self._new(start_ns, None, error)
+
+    def hole(self, start_ns: int, end_ns: int, error: FeedInterruptedError) -> None:
+        """Report what the gateway itself has left out, both ends of it being known."""
+        self._new(start_ns, max(start_ns, end_ns), error)
 
     def close(self, end_ns: int, *, state: str) -> None:
         """Report how the open gap, if there is one, ended."""
@@ -83,3 +76,17 @@ class GapLog:
             ended = dataclasses.replace(self.current, end_ns=end_ns, state=state)
             self.current = None
             self._report(ended)
+
+    def _new(self, start_ns: int, end_ns: int | None, error: FeedInterruptedError) -> FeedGap:
+        self.count += 1
+        gap = FeedGap(
+            number=self.count,
+            start_ns=start_ns,
+            end_ns=end_ns,
+            cause=error.cause,
+            detail=error.detail,
+            state="open",
+            detected_ns=self._clock.now_ns(),
+        )
+        self._report(gap)
+        return gap

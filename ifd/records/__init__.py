@@ -1,8 +1,8 @@
 """Decoded record batches: MBO records as numpy structured arrays, exactly as on the wire.
 
 The file edge and the live edge both end here: bytes go in, cut anywhere, and chunks come out in
-wire order. A run of MBO records becomes one array (copied, so it outlives the receive buffer);
-every other record becomes the object of the official decoder, upgraded to DBN version 3.
+wire order. A run of MBO records becomes one array; every other record becomes the object of the
+official decoder, upgraded to DBN version 3.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Final
 
 import databento_dbn as dbn
@@ -23,6 +24,8 @@ from ifd.records.layout import (
 )
 
 _FIRST_SCAN: Final = 64
+_ALIGNMENT: Final = 8
+"""Of an array whose columns are to be read at full speed."""
 
 
 class RecordSplitter:
@@ -74,27 +77,36 @@ class RecordSplitter:
         return self.unknown_rtypes.total()
 
     def feed(self, data: Octets) -> list[Chunk]:
-        """Return the chunks that `data` completes; the cut-off rest waits for the next call."""
+        """Return the chunks that `data` completes; the cut-off rest waits for the next call.
+
+        The arrays are copies and stay as they are.
+        """
         whole = self._remainder + bytes(data) if self._remainder else data
-        chunks, used = self.split(whole)
+        chunks, used = self._walk(memoryview(whole), self._copy_mbo)
         self._remainder = bytes(whole[used:])
         return chunks
 
     def split(self, data: Octets) -> tuple[list[Chunk], int]:
         """Return the chunks of all whole records in `data`, and how many bytes they took.
 
-        For a caller that owns its buffer: nothing is kept, and `data` may be overwritten
-        afterwards. Where bytes cannot be a record it stops, for good, and `damage` says why; the
-        chunks before are returned all the same.
+        For a caller that owns its buffer and is done with the chunks before it overwrites it: the
+        arrays are views of `data` wherever its bytes lie as an array needs them. Where bytes
+        cannot be a record it stops, for good, and `damage` says why; the chunks before are
+        returned all the same.
         """
-        octets = memoryview(data)
+        return self._walk(memoryview(data), self._view_mbo)
+
+    def _walk(
+        self, octets: memoryview, take: Callable[[memoryview, int, int], MboArray]
+    ) -> tuple[list[Chunk], int]:
         chunks: list[Chunk] = []
         position = 0
         while self.damage is None and len(octets) - position >= 2:
             if octets[position] | octets[position + 1] << 8 == self._mbo_head:
                 count = self._count_mbo(octets, position)
                 if count:
-                    chunks.append(self._take_mbo(octets, position, count))
+                    chunks.append(take(octets, position, count))
+                    self.records += count
                 size = count * self._stride
             else:
                 size = self._take_others(octets[position:], chunks)
@@ -119,14 +131,20 @@ class RecordSplitter:
             scan *= 8
         return whole
 
-    def _take_mbo(self, octets: memoryview, position: int, count: int) -> MboArray:
+    def _view_mbo(self, octets: memoryview, position: int, count: int) -> MboArray:
+        if self._stride == MBO_SIZE:
+            records = np.frombuffer(octets, MBO_DTYPE, count, position)
+            if records.ctypes.data % _ALIGNMENT == 0:
+                return records
+        return self._copy_mbo(octets, position, count)
+
+    def _copy_mbo(self, octets: memoryview, position: int, count: int) -> MboArray:
         records = np.empty(count, MBO_DTYPE)
         source = np.frombuffer(octets, np.uint8, count * self._stride, position)
         target = records.view(np.uint8).reshape(count, MBO_SIZE)
         target[:] = source.reshape(count, self._stride)[:, :MBO_SIZE]
         if self._stride != MBO_SIZE:
             records["length"] = MBO_SIZE // 4
-        self.records += count
         return records
 
     def _take_others(self, octets: memoryview, chunks: list[Chunk]) -> int:

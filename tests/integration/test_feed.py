@@ -28,9 +28,10 @@ from ifd.errors import (
     GatewayUnreachableError,
     UnsupportedDataError,
 )
-from ifd.gateway import Arrival, FeedGap, LiveFeed, Subscription, Timing
+from ifd.gateway import FeedGap, LiveFeed, RingMemory, RingReader, RingWriter, Subscription, Timing
 from ifd.records import MBO_DTYPE, RTYPE_MBO, MboArray
 from ifd.replay import read_mbo
+from ifd.source import Arrival
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio, pytest.mark.timeout(60)]
 
@@ -255,7 +256,26 @@ def session_header(version: int = 3) -> bytes:
     ).encode()
 
 
-def make_feed(port: int, *subscriptions: Subscription, **options: Any) -> LiveFeed:
+class ReadableFeed(LiveFeed):
+    """A feed and the other side of its queue, in one process."""
+
+    def __init__(self, *, queue_events: int = 50_000, **options: Any) -> None:
+        memory = RingMemory(queue_events)
+        self.reader = RingReader(memory)
+        super().__init__(queue=RingWriter(memory), **options)
+
+    async def get(self, max_records: int) -> list[Arrival]:
+        """Copy what the ring holds: its arrays are views."""
+        taken = []
+        for item in await self.reader.get(max_records):
+            assert isinstance(item, Arrival)
+            chunk = item.chunk
+            own = chunk.copy() if isinstance(chunk, np.ndarray) else chunk
+            taken.append(dataclasses.replace(item, chunk=own))
+        return taken
+
+
+def make_feed(port: int, *subscriptions: Subscription, **options: Any) -> ReadableFeed:
     given: dict[str, Any] = {
         "host": "127.0.0.1",
         "port": port,
@@ -266,7 +286,7 @@ def make_feed(port: int, *subscriptions: Subscription, **options: Any) -> LiveFe
         "reconnect_max_seconds": 0.05,
         "timing": QUICK,
     }
-    return LiveFeed(subscriptions=subscriptions or (MBO,), **{**given, **options})
+    return ReadableFeed(subscriptions=subscriptions or (MBO,), **{**given, **options})
 
 
 @dataclasses.dataclass
@@ -290,7 +310,7 @@ class Heard:
 
 
 async def listen(
-    feed: LiveFeed,
+    feed: ReadableFeed,
     enough: Callable[[Heard], bool],
     *,
     max_records: int = 5_000,
@@ -369,7 +389,9 @@ async def test_a_feed_cut_again_and_again_is_the_feed_never_cut(seed: int) -> No
         feed = make_feed(
             gateway.port,
             on_gap=gaps.append,
-            tap=lambda chunk: archived.append(chunk) if isinstance(chunk, np.ndarray) else None,
+            tap=lambda chunk: (
+                archived.append(chunk.copy()) if isinstance(chunk, np.ndarray) else None
+            ),
         )
 
         heard = await listen(feed, lambda heard: heard.orders >= 20_000 and feed.caught_up)

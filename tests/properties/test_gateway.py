@@ -29,6 +29,7 @@ def records_of(stream: list[tuple[int, int, int]]) -> MboArray:
     records["order_id"] = np.arange(len(stream))
     records["instrument_id"] = [instrument for instrument, _, _ in stream]
     clock = 10**12 + np.cumsum([elapsed for _, elapsed, _ in stream]) * MILLISECOND
+    records["ts_recv"] = clock
     records["ts_event"] = clock - np.array([lag for _, _, lag in stream]) * MILLISECOND
     return records
 

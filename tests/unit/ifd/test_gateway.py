@@ -1,8 +1,6 @@
-"""The parts of the live edge: queue, exact-once ledger, waits, gaps, subscriptions."""
+"""The parts of the live edge: exact-once ledger, waits, gaps, stretches, subscriptions."""
 
 from __future__ import annotations
-
-import asyncio
 
 import databento_dbn as dbn
 import numpy as np
@@ -10,11 +8,11 @@ import pytest
 
 from ifd.clock import ManualClock
 from ifd.errors import FeedInterruptedError, InputError
-from ifd.gateway import Arrival, FeedGap, Subscription
+from ifd.gateway import FeedGap, Subscription
 from ifd.gateway.backoff import Backoff
 from ifd.gateway.ledger import JOINING_NS, OVERLAP_NS, MboLedger, OtherLedger
-from ifd.gateway.queue import ArrivalQueue
 from ifd.gateway.replays import PendingReplays
+from ifd.gateway.stretches import HEARTBEAT_REACH_NS, Stretch, StretchLog
 from ifd.gateway.subscription import GapLog
 from ifd.records import F_SNAPSHOT, MBO_DTYPE, MboArray
 
@@ -25,7 +23,7 @@ def orders(*moments: tuple[int, int], first_id: int = 1, snapshot: bool = False)
     """One order for each (event time, instrument)."""
     records = np.zeros(len(moments), MBO_DTYPE)
     records["order_id"] = np.arange(first_id, first_id + len(moments))
-    records["ts_event"] = [ts for ts, _ in moments]
+    records["ts_event"] = records["ts_recv"] = [ts for ts, _ in moments]
     records["instrument_id"] = [instrument for _, instrument in moments]
     records["flags"] = F_SNAPSHOT if snapshot else 0
     return records
@@ -34,87 +32,6 @@ def orders(*moments: tuple[int, int], first_id: int = 1, snapshot: bool = False)
 def ids(records: MboArray) -> list[int]:
     found: list[int] = records["order_id"].tolist()
     return found
-
-
-class Socket:
-    """What the queue sees of a transport."""
-
-    def __init__(self) -> None:
-        self.reading = True
-
-    def pause_reading(self) -> None:
-        self.reading = False
-
-    def resume_reading(self) -> None:
-        self.reading = True
-
-
-def batch(count: int) -> Arrival:
-    return Arrival(np.zeros(count, MBO_DTYPE), received_ns=1)
-
-
-def take(queue: ArrivalQueue, wanted: int) -> list[int]:
-    return [arrival.records for arrival in asyncio.run(queue.get(wanted))]
-
-
-def test_the_socket_is_left_unread_from_half_full_down_to_a_quarter() -> None:
-    queue, socket = ArrivalQueue(100), Socket()
-    queue.attach(socket)
-
-    queue.put(batch(49))
-    assert socket.reading
-    queue.put(batch(1))
-    assert not socket.reading
-    take(queue, 24)
-    assert not socket.reading
-    take(queue, 1)
-
-    assert socket.reading
-    assert (queue.depth, queue.room, queue.high_water, queue.pauses) == (25, 75, 50, 1)
-
-
-def test_a_new_connection_begins_unread_while_the_consumer_is_behind() -> None:
-    queue, second = ArrivalQueue(100), Socket()
-    queue.attach(Socket())
-    queue.put(batch(60))
-    queue.detach()
-
-    queue.attach(second)
-    assert not second.reading
-    take(queue, 60)
-
-    assert second.reading
-
-
-def test_arrays_are_cut_to_what_was_asked_for_and_messages_count_as_one() -> None:
-    queue = ArrivalQueue(100)
-    queue.put(batch(10))
-    queue.put(Arrival(dbn.SystemMsg(ts_event=1, msg="Heartbeat"), received_ns=2))
-    queue.put(batch(3))
-
-    assert [take(queue, 4), take(queue, 7), take(queue, 100)] == [[4], [6, 1], [3]]
-
-
-def test_a_closed_queue_gives_what_is_left_and_then_nothing() -> None:
-    queue = ArrivalQueue(100)
-    queue.put(batch(2))
-    queue.close()
-
-    assert [take(queue, 10), take(queue, 10)] == [[2], []]
-
-
-def test_a_consumer_waits_for_the_first_record() -> None:
-    async def wait() -> list[Arrival]:
-        queue = ArrivalQueue(100)
-        asyncio.get_running_loop().call_later(0.01, queue.put, batch(3))
-        return await queue.get(10)
-
-    assert [arrival.records for arrival in asyncio.run(wait())] == [3]
-
-
-def test_a_queue_too_small_for_one_read_is_refused() -> None:
-    with pytest.raises(ValueError, match="at least 64"):
-        ArrivalQueue(10)
 
 
 def joined(*batches: MboArray, start_ns: int | None = 0, snapshot: bool = False) -> MboLedger:
@@ -226,6 +143,28 @@ def test_a_wild_second_is_remembered_only_in_part_and_the_replay_begins_later() 
     assert len(ledger.accept(again)) == 0
 
 
+def test_a_clock_far_ahead_does_not_keep_everything_after_it_from_being_forgotten() -> None:
+    wrong = orders((HOUR_NS * 10**5, 1))
+    wrong["ts_recv"] = 10**9
+    ledger = joined(wrong)
+
+    for second in range(100):
+        ledger.accept(orders((second * 10**10, 1), first_id=second))
+
+    assert ledger.resume_ts == 99 * 10**10 - OVERLAP_NS
+
+
+def test_what_is_remembered_is_bounded_even_when_time_stands_still() -> None:
+    ledger = MboLedger(max_remembered=100)
+    ledger.join(start_ns=0, snapshot=False)
+
+    for number in range(50):
+        ledger.accept(orders(*[(10**9, 1)] * 10, first_id=number))
+
+    ledger.begin_replay(10**9)
+    assert ledger.end_replay() <= 210
+
+
 def test_a_definition_sent_again_is_known_and_a_changed_one_is_not() -> None:
     ledger = OtherLedger()
     first, changed = (dbn.SystemMsg(ts_event=1, msg=text) for text in ("listed", "changed"))
@@ -299,6 +238,68 @@ def test_an_outage_is_one_gap_however_many_attempts_it_takes() -> None:
         FeedGap(2, 40, None, "closed", "FIN", "open", 77),
     ]
     assert gaps.count == 2
+
+
+def test_what_the_gateway_left_out_is_a_gap_of_its_own() -> None:
+    told: list[FeedGap] = []
+    gaps = GapLog(ManualClock(77), told.append)
+
+    gaps.open(10, FeedInterruptedError("closed", "FIN"))
+    gaps.hole(12, 15, FeedInterruptedError("skipped", "too slow"))
+    gaps.close(20, state="replayed")
+
+    assert [(gap.number, gap.start_ns, gap.end_ns, gap.state) for gap in told] == [
+        (1, 10, None, "open"),
+        (2, 12, 15, "open"),
+        (1, 10, 20, "replayed"),
+    ]
+
+
+def test_a_quiet_market_is_no_hole_and_neither_is_what_was_replayed() -> None:
+    """
+    ```
+    records  10──20            25──30  (after a lost connection, continued by a replay)
+    beats            21  22                 31
+    ```
+    """
+    log = StretchLog()
+
+    log.records(10, 20, 5)
+    log.heartbeat(21)
+    log.heartbeat(22)
+    log.records(25, 30, 2)
+    log.heartbeat(31)
+
+    assert log.take_changed() == [Stretch(1, 10, 31, 7, open=True)]
+    assert log.take_changed() == []
+
+
+def test_a_stretch_ends_where_something_stays_missing() -> None:
+    log = StretchLog()
+
+    log.records(10, 20, 5)
+    log.end()
+    log.records(50, 60, 1)
+
+    assert log.take_changed() == [Stretch(1, 10, 20, 5, open=False), Stretch(2, 50, 60, 1)]
+
+
+def test_a_stretch_begins_where_its_replay_was_asked_from() -> None:
+    log = StretchLog()
+
+    log.begin_at(5)
+    log.records(10, 20, 1)
+
+    assert log.take_changed() == [Stretch(1, 5, 20, 1)]
+
+
+def test_a_heartbeat_of_another_time_than_the_records_covers_nothing() -> None:
+    log = StretchLog()
+
+    log.records(10, 20, 1)
+    log.heartbeat(21 + HEARTBEAT_REACH_NS)
+
+    assert log.end_ns == 20
 
 
 def test_a_subscription_has_a_start_or_a_snapshot() -> None:

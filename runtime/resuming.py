@@ -1,0 +1,41 @@
+"""Which files of the archive a run goes on from, after a crash or a restart within a session."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy.engine import Engine
+from sqlmodel import Session, col, select
+
+from models.operations import ArchiveFileRow, StreamRunRow
+
+
+def files_to_resume(
+    engine: Engine, shard: str, session_date: str, *, not_before_ns: int, runs_after_ns: int
+) -> list[Path]:
+    """Return this session's closed segments in order, or none when a new beginning is better.
+
+    Parameters
+    ----------
+    not_before_ns : int
+        The newest record must not be older: a long outage is not replayed from the gateway.
+    runs_after_ns : int
+        Earlier runs are not continued: theirs was another market (the local exchange's).
+    """
+    with Session(engine) as session:
+        rows = session.exec(
+            select(ArchiveFileRow)
+            .join(StreamRunRow, col(ArchiveFileRow.run_id) == col(StreamRunRow.id))
+            .where(
+                ArchiveFileRow.shard == shard,
+                ArchiveFileRow.session_date == session_date,
+                col(ArchiveFileRow.sha256).is_not(None),
+                StreamRunRow.started_ns >= runs_after_ns,
+            )
+            .order_by(col(ArchiveFileRow.run_id), col(ArchiveFileRow.created_ns))
+        ).all()
+    files = [Path(row.path) for row in rows]
+    newest = max((row.last_ts for row in rows if row.last_ts is not None), default=None)
+    if newest is None or newest < not_before_ns or not all(path.is_file() for path in files):
+        return []
+    return files
