@@ -40,7 +40,7 @@ from models.baselines import load_baselines
 from models.operations import CoverageRow, GapRow, HealthSampleRow, StreamRunRow
 from models.runs import end_run, forget_health
 from sinks.archive import ArchiveWriter
-from sinks.archive_repair import close_abandoned
+from sinks.catalogue import Catalogue, close_abandoned
 from sinks.tables import TableWriter, store_params
 
 log = structlog.get_logger("stream")
@@ -73,13 +73,14 @@ class Stream:
             alert_min_confidence=settings.alerts.min_confidence,
             clock=clock,
         )
+        self._catalogue = Catalogue(engine)
         self._archive = ArchiveWriter(
             settings.archive.directory,
-            engine,
             run_id=run_id,
             shard=settings.feed.shard,
             clock=clock,
             flush_seconds=settings.archive.flush_seconds,
+            on_segment=self._catalogue.note,
         )
         self._feed = self._make_feed()
         self._health = _Health()
@@ -149,6 +150,7 @@ class Stream:
         forget_health(self._engine, before_ns=self._clock.now_ns() - KEEP_HEALTH_NS)
         closed = close_abandoned(
             self._engine,
+            self._settings.archive.directory,
             shard=self._settings.feed.shard,
             run_id=self._run_id,
             clock=self._clock,
@@ -225,6 +227,7 @@ class Stream:
         self._write(self._pipeline.finish(), None, late=True)
         self._flush_once()
         self._archive.close()
+        self._catalogue.finish()
         with transaction(self._engine) as session:
             self._update_row(session.get_one(StreamRunRow, self._run_id))
             if self._health.first_ts is not None and self._health.last_ts is not None:
