@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
+import random
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,237 +19,273 @@ import databento
 import databento_dbn as dbn
 import numpy as np
 import pytest
-import sqlalchemy as sa
-from sqlalchemy.engine import Engine
-from sqlmodel import Session, SQLModel, select
 
 from ifd.clock import ManualClock
-from ifd.errors import CorruptFileError, DatabaseError
-from ifd.records import MBO_DTYPE, RTYPE_MBO, MboArray
-from ifd.replay import read_chunks, read_metadata
+from ifd.errors import CorruptFileError
+from ifd.records import MBO_DTYPE, MboArray
+from ifd.replay import read_chunks, read_mbo, read_metadata
 from ifd.units import NANOS_PER_SECOND
-from models.base import make_engine, transaction
-from models.operations import ArchiveFileRow, StreamRunRow
-from sinks.archive import ArchiveWriter
-from sinks.archive_repair import close_abandoned
-from sinks.segments import Segment
+from sinks import archive as archive_module
+from sinks.archive import FRAME_BYTES, OUTSTANDING_BYTES, ArchiveWriter
+from sinks.archive_repair import repair_directory
+from sinks.segments import Segment, SegmentFacts, Tally, cut_to_whole_frames
 
-TEN_OCLOCK_NS = 1_795_705_200 * NANOS_PER_SECOND  # Thursday 2026-11-26, 15:00 UTC, 10:00 New York
 HOUR_NS = 3_600 * NANOS_PER_SECOND
 RUN = 1
+Make = Callable[..., MboArray]
+Name = Callable[..., dbn.SymbolMappingMsg]
+Open = Callable[..., ArchiveWriter]
 
 
 @pytest.fixture
-def engine(sqlite_url: str) -> Iterator[Engine]:
-    made = make_engine(sqlite_url)
-    SQLModel.metadata.create_all(made)
-    with transaction(made) as session:
-        session.add_all([stream_run(RUN), stream_run(RUN + 1)])
-    yield made
-    made.dispose()
+def archive_of(tmp_path: Path, ten_oclock_ns: int, reports: list[SegmentFacts]) -> Open:
+    """Make an archive that flushes when told to, at ten o'clock for ever."""
 
+    def make(**options: Any) -> ArchiveWriter:
+        given: dict[str, Any] = {
+            "flush_seconds": 1_000.0,
+            "clock": ManualClock(ten_oclock_ns),
+            "on_segment": reports.append,
+        }
+        return ArchiveWriter(tmp_path, run_id=RUN, shard="nq", **given | options)
 
-def stream_run(number: int) -> StreamRunRow:
-    return StreamRunRow(
-        id=number,
-        shard="nq",
-        source="simulated",
-        profile="default",
-        params_fingerprint="0" * 16,
-        session_date="2026-11-26",
-        status="streaming",
-        started_ns=TEN_OCLOCK_NS,
-        heartbeat_ns=TEN_OCLOCK_NS,
-    )
-
-
-def writer(directory: Path, engine: Engine, **options: Any) -> ArchiveWriter:
-    """An archive that flushes when told to, at ten o'clock for ever."""
-    given: dict[str, Any] = {"flush_seconds": 1_000.0, "clock": ManualClock(TEN_OCLOCK_NS)}
-    return ArchiveWriter(directory, engine, run_id=RUN, shard="nq", **given | options)
-
-
-def orders(count: int, *, ts_recv: int = TEN_OCLOCK_NS, first_id: int = 1) -> MboArray:
-    records = np.zeros(count, MBO_DTYPE)
-    records["length"] = MBO_DTYPE.itemsize // 4
-    records["rtype"] = RTYPE_MBO
-    records["order_id"] = np.arange(first_id, first_id + count)
-    records["ts_recv"] = ts_recv + np.arange(count)
-    records["action"] = ord("A")
-    records["side"] = ord("B")
-    return records
-
-
-def mapping(number: int = 1) -> dbn.SymbolMappingMsg:
-    return dbn.SymbolMappingMsg(
-        publisher_id=0,
-        instrument_id=number,
-        ts_event=TEN_OCLOCK_NS,
-        stype_in=dbn.SType.PARENT,
-        stype_in_symbol="NQ.OPT",
-        stype_out=dbn.SType.RAW_SYMBOL,
-        stype_out_symbol=f"NQZ6 C{number}",
-        start_ts=0,
-        end_ts=0,
-    )
-
-
-def rows(engine: Engine) -> list[ArchiveFileRow]:
-    with Session(engine) as session:
-        return list(session.exec(select(ArchiveFileRow).order_by(ArchiveFileRow.path)))
+    return make
 
 
 def order_ids(path: Path | str) -> list[int]:
-    arrays = [chunk for chunk in read_chunks(path) if isinstance(chunk, np.ndarray)]
-    return [int(number) for array in arrays for number in array["order_id"]]
+    return [int(number) for array in read_mbo([path]) for number in array["order_id"]]
+
+
+def closed(reports: list[SegmentFacts]) -> list[SegmentFacts]:
+    return [facts for facts in reports if facts.closed_ns is not None]
 
 
 def test_a_segment_holds_every_record_in_the_order_of_the_wire(
-    tmp_path: Path, engine: Engine
+    archive_of: Open, reports: list[SegmentFacts], orders: Make, mapping: Name
 ) -> None:
-    archive = writer(tmp_path, engine)
-    chunks = [mapping(), orders(3), mapping(2), orders(20_000, first_id=4)]
+    archive = archive_of()
 
-    for chunk in chunks:
+    for chunk in [mapping(), orders(3), mapping(2), orders(70_000, first_id=4)]:
         archive.append(chunk)
     archive.close()
 
-    [row] = rows(engine)
-    read = list(read_chunks(row.path))
+    [facts] = closed(reports)
+    read = list(read_chunks(facts.path))
     assert isinstance(read[0], dbn.SymbolMappingMsg)
     assert isinstance(read[2], dbn.SymbolMappingMsg)
-    assert order_ids(row.path) == list(range(1, 20_004))
+    assert order_ids(facts.path) == list(range(1, 70_004))
+
+
+def test_a_buffer_that_is_overwritten_after_the_call_was_copied(
+    archive_of: Open, reports: list[SegmentFacts], orders: Make
+) -> None:
+    archive = archive_of()
+    buffer = bytearray(orders(10).tobytes())
+
+    archive.append(np.frombuffer(buffer, MBO_DTYPE))
+    buffer[:] = orders(10, first_id=900).tobytes()
+    archive.append(np.frombuffer(buffer, MBO_DTYPE))
+    buffer[:] = bytes(len(buffer))
+    archive.close()
+
+    assert order_ids(closed(reports)[0].path) == [*range(1, 11), *range(900, 910)]
 
 
 # Their reader leaves its file to the garbage collector.
 @pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_the_providers_own_reader_reads_it_as_a_live_capture(
-    tmp_path: Path, engine: Engine
+    archive_of: Open,
+    reports: list[SegmentFacts],
+    orders: Make,
+    mapping: Name,
+    ten_oclock_ns: int,
 ) -> None:
-    archive = writer(tmp_path, engine)
+    archive = archive_of()
     archive.append(mapping())
     archive.append(orders(5))
     archive.flush()
     archive.append(orders(5, first_id=6))
     archive.close()
 
-    [row] = rows(engine)
-    store = databento.DBNStore.from_file(row.path)
+    [facts] = closed(reports)
+    store = databento.DBNStore.from_file(facts.path)
     assert [type(record).__name__ for record in store] == ["SymbolMappingMsg"] + ["MBOMsg"] * 10
     assert (store.dataset, store.schema) == ("GLBX.MDP3", None)
-    assert read_metadata(row.path).start == TEN_OCLOCK_NS
+    assert read_metadata(facts.path).start == ten_oclock_ns
 
 
-def test_its_row_tells_what_the_closed_file_holds(tmp_path: Path, engine: Engine) -> None:
-    archive = writer(tmp_path, engine)
+def test_it_is_reported_when_it_is_begun_and_again_when_it_is_closed(
+    archive_of: Open,
+    reports: list[SegmentFacts],
+    orders: Make,
+    mapping: Name,
+    ten_oclock_ns: int,
+    tmp_path: Path,
+) -> None:
+    archive = archive_of()
     archive.append(mapping())
     archive.append(orders(100))
-
-    [opened] = rows(engine)
+    archive.flush()
     archive.close()
 
-    [row] = rows(engine)
-    data = Path(row.path).read_bytes()
-    assert (opened.path, opened.closed_ns, opened.sha256) == (row.path, None, None)
-    assert Path(row.path) == tmp_path / "2026-11-26" / "nq" / "1-150000.dbn.zst"
-    assert (row.run_id, row.shard, row.session_date) == (RUN, "nq", "2026-11-26")
-    assert (row.records, row.first_ts, row.last_ts) == (101, TEN_OCLOCK_NS, TEN_OCLOCK_NS + 99)
-    assert (row.bytes, row.sha256) == (len(data), hashlib.sha256(data).hexdigest())
-    assert (row.created_ns, row.closed_ns) == (TEN_OCLOCK_NS, TEN_OCLOCK_NS)
+    begun, ended = reports
+    data = Path(ended.path).read_bytes()
+    assert Path(ended.path) == tmp_path / "2026-11-26" / "nq" / "1-150000.dbn.zst"
+    assert (begun.path, begun.records, begun.closed_ns, begun.sha256) == (ended.path, 0, None, None)
+    assert ended == SegmentFacts(
+        path=begun.path,
+        run_id=RUN,
+        shard="nq",
+        session_date="2026-11-26",
+        first_ts=ten_oclock_ns,
+        last_ts=ten_oclock_ns + 99,
+        records=101,
+        bytes=len(data),
+        sha256=hashlib.sha256(data).hexdigest(),
+        created_ns=ten_oclock_ns,
+        closed_ns=ten_oclock_ns,
+    )
+
+
+def test_a_growing_segment_is_reported_with_what_is_on_the_disk(
+    archive_of: Open,
+    reports: list[SegmentFacts],
+    orders: Make,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(archive_module, "REPORT_SECONDS", 0.0)
+    archive = archive_of()
+
+    archive.append(orders(7))
+    archive.flush()
+    archive.append(orders(5, first_id=8))
+    archive.flush_if_due()  # it is not due: five orders are in memory alone
+
+    assert [(facts.records, facts.closed_ns) for facts in reports] == [(0, None), (7, None)]
+    assert reports[-1].bytes == Path(reports[-1].path).stat().st_size
+    archive.close()
 
 
 def test_an_hour_is_a_segment_and_the_evening_belongs_to_the_next_date(
-    tmp_path: Path, engine: Engine
+    archive_of: Open,
+    reports: list[SegmentFacts],
+    orders: Make,
+    ten_oclock_ns: int,
+    tmp_path: Path,
 ) -> None:
-    archive = writer(tmp_path, engine)
+    archive = archive_of()
 
     for hour in (0, 1, 8):
-        archive.append(orders(2, ts_recv=TEN_OCLOCK_NS + hour * HOUR_NS, first_id=hour * 10))
+        archive.append(orders(2, ts_recv=ten_oclock_ns + hour * HOUR_NS, first_id=hour * 10))
     archive.close()
 
-    found = rows(engine)
-    assert [Path(row.path).relative_to(tmp_path).as_posix() for row in found] == [
+    found = closed(reports)
+    assert [Path(facts.path).relative_to(tmp_path).as_posix() for facts in found] == [
         "2026-11-26/nq/1-150000.dbn.zst",
         "2026-11-26/nq/1-160000.dbn.zst",
         "2026-11-27/nq/1-230000.dbn.zst",
     ]
-    assert [order_ids(row.path) for row in found] == [[0, 1], [10, 11], [80, 81]]
-    assert all(row.closed_ns is not None for row in found)
+    assert [order_ids(facts.path) for facts in found] == [[0, 1], [10, 11], [80, 81]]
 
 
-def test_a_late_order_stays_in_the_hour_that_is_open(tmp_path: Path, engine: Engine) -> None:
-    archive = writer(tmp_path, engine)
+def test_a_late_order_stays_in_the_hour_that_is_open(
+    archive_of: Open, reports: list[SegmentFacts], orders: Make, ten_oclock_ns: int
+) -> None:
+    archive = archive_of()
     archive.append(orders(1))
-    archive.append(orders(1, ts_recv=TEN_OCLOCK_NS - 1, first_id=2))
+    archive.append(orders(1, ts_recv=ten_oclock_ns - 1, first_id=2))
     archive.close()
 
-    [row] = rows(engine)
-    assert order_ids(row.path) == [1, 2]
+    [facts] = closed(reports)
+    assert order_ids(facts.path) == [1, 2]
 
 
 def test_names_that_come_first_lie_with_the_orders_they_name(
-    tmp_path: Path, engine: Engine
+    archive_of: Open,
+    reports: list[SegmentFacts],
+    orders: Make,
+    mapping: Name,
+    ten_oclock_ns: int,
 ) -> None:
     """A recorded day is served again: the clock is years after the market."""
-    archive = writer(tmp_path, engine, clock=ManualClock(TEN_OCLOCK_NS + 9_000 * HOUR_NS))
+    archive = archive_of(clock=ManualClock(ten_oclock_ns + 9_000 * HOUR_NS))
 
     archive.append(mapping())
     archive.append(orders(1))
     archive.close()
 
-    [row] = rows(engine)
-    assert (row.session_date, row.records) == ("2026-11-26", 2)
+    [facts] = closed(reports)
+    assert (facts.session_date, facts.records) == ("2026-11-26", 2)
 
 
-def test_a_quiet_feed_is_flushed_under_the_clocks_date(tmp_path: Path, engine: Engine) -> None:
-    archive = writer(tmp_path, engine, flush_seconds=0.0)
+def test_a_quiet_feed_is_flushed_under_the_clocks_date(
+    archive_of: Open, reports: list[SegmentFacts], mapping: Name
+) -> None:
+    archive = archive_of(flush_seconds=0.0)
 
     archive.append(mapping())
+    archive.flush()
 
-    [row] = rows(engine)
-    assert row.session_date == "2026-11-26"
-    assert len(list(read_chunks(row.path))) == 1
+    [facts] = reports
+    assert facts.session_date == "2026-11-26"
+    assert len(list(read_chunks(facts.path))) == 1
     archive.close()
 
 
-def test_a_second_segment_of_the_same_moment_gets_a_number(tmp_path: Path, engine: Engine) -> None:
+def test_a_second_segment_of_the_same_moment_gets_a_number(
+    archive_of: Open, reports: list[SegmentFacts], orders: Make
+) -> None:
     for _ in range(2):
-        archive = writer(tmp_path, engine)
+        archive = archive_of()
         archive.append(orders(1))
         archive.close()
 
-    names = [Path(row.path).name for row in rows(engine)]
-    assert sorted(names) == ["1-150000-2.dbn.zst", "1-150000.dbn.zst"]
+    names = [Path(facts.path).name for facts in closed(reports)]
+    assert names == ["1-150000.dbn.zst", "1-150000-2.dbn.zst"]
 
 
-def test_nothing_received_leaves_no_file(tmp_path: Path, engine: Engine) -> None:
-    archive = writer(tmp_path, engine)
-
-    archive.close()
-
-    assert rows(engine) == []
-    assert not list(tmp_path.rglob("*.zst"))
-
-
-def test_a_full_disk_is_told_and_the_file_stays_whole(
-    tmp_path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
+def test_nothing_received_leaves_no_file(
+    archive_of: Open, reports: list[SegmentFacts], tmp_path: Path
 ) -> None:
-    archive = writer(tmp_path, engine)
+    archive_of().close()
+
+    assert reports == []
+    assert list(tmp_path.rglob("*")) == []
+
+
+def test_a_full_disk_is_told_at_the_next_call_and_nothing_is_lost(
+    archive_of: Open,
+    reports: list[SegmentFacts],
+    orders: Make,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    archive = archive_of()
     archive.append(orders(10))
     archive.flush()
-    [row] = rows(engine)
     with monkeypatch.context() as patch:
         patch.setattr("sinks.segments._write", _half_then_full)
         archive.append(orders(10, first_id=11))
         with pytest.raises(OSError, match="No space"):
             archive.flush()
-    assert order_ids(row.path) == list(range(1, 11))
+        with pytest.raises(OSError, match="No space"):
+            archive.flush()
+        assert order_ids(reports[0].path) == list(range(1, 11))
 
-    archive.close()
+    # Room again. The call that is told of the last failure did nothing; its caller may repeat it.
+    _insist(lambda: archive.append(orders(10, first_id=21)))
+    _insist(archive.close)
 
-    assert order_ids(row.path) == list(range(1, 21))
-    assert rows(engine)[0].sha256 == hashlib.sha256(Path(row.path).read_bytes()).hexdigest()
+    [facts] = closed(reports)
+    assert order_ids(facts.path) == list(range(1, 31))
+    assert facts.sha256 == hashlib.sha256(Path(facts.path).read_bytes()).hexdigest()
+
+
+def _insist(call: Callable[[], None]) -> None:
+    try:
+        call()
+    except OSError:
+        call()
 
 
 def _half_then_full(file: Any, data: bytes) -> None:
@@ -253,129 +293,190 @@ def _half_then_full(file: Any, data: bytes) -> None:
     raise OSError(28, "No space left on device")
 
 
-def test_a_database_that_is_away_does_not_stop_the_archive(tmp_path: Path, engine: Engine) -> None:
-    archive = writer(tmp_path, engine)
-    with engine.begin() as connection:
-        connection.execute(sa.text("alter table archive_file rename to hidden"))
+def test_the_caller_is_not_held_until_much_is_outstanding(
+    archive_of: Open,
+    reports: list[SegmentFacts],
+    orders: Make,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A disk that hangs: appending goes on to the bound, then waits instead of taking more."""
+    disk = threading.Event()
+    write = Segment.write
+    monkeypatch.setattr(Segment, "write", lambda *given: disk.wait() and write(*given))
+    archive = archive_of()
+    frame = orders(FRAME_BYTES // MBO_DTYPE.itemsize + 1)
+    fitting = OUTSTANDING_BYTES // frame.nbytes + 1
 
-    archive.append(orders(5))
-    archive.flush()
-    with pytest.raises(DatabaseError, match="files are whole"):
-        archive.close()
-    with engine.begin() as connection:
-        connection.execute(sa.text("alter table hidden rename to archive_file"))
+    for _ in range(fitting):
+        archive.append(frame)
+    one_more = threading.Thread(target=archive.append, args=(frame,))
+    one_more.start()
+    one_more.join(0.1)
+    held = one_more.is_alive()
+    disk.set()
+    one_more.join(10)
     archive.close()
 
-    [row] = rows(engine)
-    assert order_ids(row.path) == [1, 2, 3, 4, 5]
-    assert row.closed_ns is not None
+    assert held
+    assert closed(reports)[0].records == (fitting + 1) * len(frame)
 
 
 VICTIM = """
+import os
+import sys
+import time
 from pathlib import Path
 import numpy as np
 from ifd.clock import SystemClock
 from ifd.records import MBO_DTYPE
-from models.base import make_engine
 from sinks.archive import ArchiveWriter
 
-archive = ArchiveWriter(
-    Path({directory!r}),
-    make_engine({url!r}),
-    run_id=1,
-    shard="nq",
-    clock=SystemClock(),
-    flush_seconds=0.05,
-)
-batch = np.frombuffer(bytes.fromhex({orders!r}), MBO_DTYPE).copy()
-while True:
-    archive.append(batch.copy())
-    print(batch["order_id"][-1], flush=True)
-    batch["order_id"] += len(batch)
+directory, orders, runs = Path(sys.argv[1]), bytes.fromhex(sys.argv[2]), int(sys.argv[3])
+for run in range(1, runs + 1):  # forked, killed, and followed by the next
+    pid = os.fork()
+    if pid == 0:
+        archive = ArchiveWriter(
+            directory, run_id=run, shard="nq", clock=SystemClock(), flush_seconds=0.02,
+            on_segment=lambda facts: None,
+        )
+        batch = np.frombuffer(orders, MBO_DTYPE).copy()
+        print("pid", os.getpid(), flush=True)
+        while True:
+            archive.append(batch)
+            print(time.monotonic_ns(), batch["order_id"][-1], flush=True)
+            batch["order_id"] += len(batch)
+            time.sleep(0.001)
+    os.waitpid(pid, 0)
+    print("\\ngone", flush=True)
 """
+KILLS = 15
+FLUSH_NS = 20_000_000
+SLACK_NS = 150_000_000
+"""What a busy machine may take from handing a frame over to having written it."""
 
 
-@pytest.mark.parametrize("lines", [1, 40, 333])
-def test_a_killed_writer_leaves_a_file_that_reads(
-    tmp_path: Path, engine: Engine, sqlite_url: str, lines: int
+def test_a_writer_killed_at_any_moment_leaves_a_beginning_without_holes(
+    tmp_path: Path, orders: Make
 ) -> None:
-    """Killed in full flight: what reads is a beginning without holes, and all but the newest."""
-    script = VICTIM.format(
-        url=sqlite_url, directory=str(tmp_path / "archive"), orders=orders(500).tobytes().hex()
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, cwd=Path.cwd()
-    ) as victim:
-        assert victim.stdout is not None
-        for _ in range(lines):
-            appended = int(victim.stdout.readline())
-        os.kill(victim.pid, signal.SIGKILL)
-        appended = max([appended, *(int(line) for line in victim.stdout if line.endswith("\n"))])
+    """What reads after the repair is a prefix of what was appended, short of a flush at most."""
+    chance = random.Random(26)
+    command = [sys.executable, "-c", VICTIM, str(tmp_path), orders(500).tobytes().hex(), str(KILLS)]
+    appended: list[list[tuple[int, int]]] = []
+    killed_ns = []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as victims:
+        assert victims.stdout is not None
+        for _ in range(KILLS):
+            pid = int(victims.stdout.readline().split()[1])
+            timer = threading.Timer(chance.uniform(0.0, 0.4), os.kill, (pid, signal.SIGKILL))
+            timer.start()
+            lines = list(iter(victims.stdout.readline, "gone\n"))
+            killed_ns.append(time.monotonic_ns())
+            # The last line may have been cut by the kill: it then claims less than was appended.
+            whole = [line.split() for line in lines if len(line.split()) == 2]
+            appended.append([(int(at), int(last)) for at, last in whole])
 
-    [row] = rows(engine)
-    before = _readable(row.path)
-    closed = close_abandoned(engine, shard="nq", run_id=RUN + 1, clock=ManualClock(5))
+    found = {facts.run_id: facts for facts in repair_directory(tmp_path, "nq", "2026-11-26")}
 
-    [after] = rows(engine)
-    assert closed == [Path(row.path)]
-    assert order_ids(row.path) == before == list(range(1, len(before) + 1))
-    # A frame is cut every 256 KiB, some ten appends, however long a flush interval is.
-    assert len(before) >= appended - 5_000
-    assert (after.records, after.closed_ns) == (len(before), 5)
-    assert after.sha256 == hashlib.sha256(Path(row.path).read_bytes()).hexdigest()
-
-
-def _readable(path: str) -> list[int]:
-    found: list[int] = []
-    try:
-        for chunk in read_chunks(path):
-            assert isinstance(chunk, np.ndarray)
-            found += chunk["order_id"].tolist()
-    except CorruptFileError:
-        return found  # killed inside a write: the last frame is not whole
-    return found
+    assert not list(tmp_path.rglob("*.part"))
+    assert len(found) > KILLS // 2
+    for run, (lines_of_run, end_ns) in enumerate(zip(appended, killed_ns, strict=True), start=1):
+        settled = [last for at, last in lines_of_run if at < end_ns - FLUSH_NS - SLACK_NS]
+        if run in found:
+            kept = np.concatenate([np.empty(0, MBO_DTYPE), *read_mbo([found[run].path])])
+            assert np.array_equal(kept["order_id"], np.arange(1, len(kept) + 1))
+            assert np.array_equal(_official(found[run].path)["order_id"].ravel(), kept["order_id"])
+            assert len(kept) == found[run].records
+        else:
+            kept = np.empty(0, MBO_DTYPE)
+        assert len(kept) >= max(settled, default=0)
 
 
-def test_an_unfinished_frame_is_cut_off_when_the_run_after_begins(
-    tmp_path: Path, engine: Engine
+def _official(path: str) -> np.ndarray[Any, Any]:
+    return databento.DBNStore.from_bytes(Path(path).read_bytes()).to_ndarray(schema="mbo")
+
+
+def test_an_unfinished_frame_is_cut_off(
+    archive_of: Open, reports: list[SegmentFacts], orders: Make, tmp_path: Path, ten_oclock_ns: int
 ) -> None:
-    archive = writer(tmp_path, engine)
+    archive = archive_of()
+    archive.append(orders(50))
+    archive.close()
+    path = Path(reports[-1].path)
+    whole = path.read_bytes()
+    path.write_bytes(whole + whole[:40])  # a frame begins as the first one does, and breaks off
+    os.utime(path, ns=(1, 5))
+
+    [facts] = repair_directory(tmp_path, "nq", "2026-11-26")
+
+    assert path.read_bytes() == whole
+    assert (facts.records, facts.first_ts, facts.closed_ns) == (50, ten_oclock_ns, 5)
+    assert facts.sha256 == reports[-1].sha256
+
+
+def test_the_segments_being_written_and_those_known_to_be_closed_are_not_read(
+    archive_of: Open, reports: list[SegmentFacts], orders: Make, tmp_path: Path
+) -> None:
+    archive = archive_of()
+    archive.append(orders(5))
+    archive.close()
+    path = Path(reports[-1].path)
+
+    assert repair_directory(tmp_path, "nq", "2026-11-26", writing_run=RUN) == []
+    assert repair_directory(tmp_path, "nq", "2026-11-26", closed=[path]) == []
+    assert repair_directory(tmp_path, "es", "2026-11-26") == []
+    assert repair_directory(tmp_path, "nq", "2026-11-26", writing_run=RUN + 1) == [
+        # The clock of the archive stood still, that of the disk did not.
+        dataclasses.replace(reports[-1], closed_ns=path.stat().st_mtime_ns)
+    ]
+
+
+def test_damage_is_kept_beside_the_segment(
+    archive_of: Open, reports: list[SegmentFacts], orders: Make, tmp_path: Path
+) -> None:
+    archive = archive_of()
     archive.append(orders(50))
     archive.flush()
-    [row] = rows(engine)
-    whole = Path(row.path).stat().st_size
-    frame = Path(row.path).read_bytes()[-60:]
-    with Path(row.path).open("ab") as file:
-        file.write(b"\x28\xb5\x2f\xfd" + frame[:30])
-
-    assert close_abandoned(engine, shard="nq", run_id=RUN, clock=ManualClock(5)) == []
-    assert close_abandoned(engine, shard="es", run_id=RUN + 1, clock=ManualClock(5)) == []
-    assert len(close_abandoned(engine, shard="nq", run_id=RUN + 1, clock=ManualClock(5))) == 1
-
-    [row] = rows(engine)
-    assert (row.bytes, row.records, row.first_ts) == (whole, 50, TEN_OCLOCK_NS)
-    assert order_ids(row.path) == list(range(1, 51))
+    whole = Path(reports[0].path).stat().st_size
+    archive.append(orders(50, first_id=51))
     archive.close()
+    path = Path(reports[0].path)
+    data = bytearray(path.read_bytes())
+    data[whole + 30] ^= 0xFF
+    path.write_bytes(data)
+
+    [facts] = repair_directory(tmp_path, "nq", "2026-11-26")
+
+    assert (facts.records, facts.bytes) == (50, whole)
+    assert path.with_name(f"{path.name}.damaged").read_bytes() == data[whole:]
 
 
-def test_the_row_of_a_file_that_is_gone_is_closed_without_a_checksum(
-    tmp_path: Path, engine: Engine
-) -> None:
-    archive = writer(tmp_path, engine)
-    archive.append(orders(50))
-    Path(rows(engine)[0].path).unlink()
+def test_what_was_never_a_segment_is_left_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "2026-11-26" / "nq"
+    folder.mkdir(parents=True)
+    (folder / "notes.dbn.zst").write_text("written by hand")
+    (folder / ".3-150000.part").touch()
 
-    close_abandoned(engine, shard="nq", run_id=RUN + 1, clock=ManualClock(5))
+    assert repair_directory(tmp_path, "nq", "2026-11-26") == []
 
-    [row] = rows(engine)
-    assert (row.closed_ns, row.sha256, row.records) == (5, None, 0)
-    archive.close()
+    assert [path.name for path in folder.iterdir()] == ["notes.dbn.zst"]
+    with pytest.raises(CorruptFileError, match="does not begin"):
+        cut_to_whole_frames(folder / "notes.dbn.zst")
 
 
-def test_a_segment_knows_its_own_checksum(tmp_path: Path) -> None:
-    segment = Segment(tmp_path, "nq", RUN, TEN_OCLOCK_NS)
-    segment.write(b"first")
-    segment.write(b"second")
-    segment.close()
+def test_a_segment_knows_its_own_checksum(tmp_path: Path, ten_oclock_ns: int) -> None:
+    segment = Segment(tmp_path, "nq", RUN, ten_oclock_ns, dataset="GLBX.MDP3", created_ns=1)
+    segment.write(b"first", Tally(1))
+    segment.write(b"second", Tally(1))
+    segment.close(2)
 
-    assert segment.sha256 == hashlib.sha256(segment.path.read_bytes()).hexdigest()
+    assert segment.facts.sha256 == hashlib.sha256(segment.path.read_bytes()).hexdigest()
+
+
+def test_archiving_needs_no_database_calendar_or_compiler() -> None:
+    """A process that only reads the socket and archives stays small."""
+    unwanted = {"sqlalchemy", "sqlmodel", "pandas_market_calendars", "numba", "pandas"}
+    code = "import sys, sinks.archive, sinks.archive_repair; print(*sys.modules)"
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert unwanted.isdisjoint(done.stdout.split())
