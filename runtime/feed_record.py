@@ -10,6 +10,7 @@ from ifd.errors import FeedError
 from ifd.sessions import session_date
 from ifd.source import Notice
 from models.base import transaction
+from models.coverage import write_coverage
 from models.operations import CoverageRow, GapRow
 from sinks.catalogue import Catalogue
 from sinks.segments import SegmentFacts
@@ -31,8 +32,21 @@ class FeedRecord:
         self._run_id = run_id
         self._shard = shard
         self._catalogue = Catalogue(engine)
-        self._row_ids: dict[tuple[str, int], int] = {}
-        self._unstored: dict[tuple[str, int], dict[str, Any]] = {}
+        self._gap_ids: dict[int, int | None] = {}
+        # What is not stored yet, by number; the newest word on each counts.
+        self._gaps: dict[int, dict[str, Any]] = {}
+        self._stretches: dict[int, dict[str, Any]] = {}
+
+    @property
+    def state(self) -> str:
+        """The feed's state; connecting until it has told one."""
+        state: str = self.status.get("state", "connecting")
+        return state
+
+    @property
+    def caught_up(self) -> bool:
+        """True when records are live."""
+        return bool(self.status.get("caught_up", False))
 
     def metrics(self) -> dict[str, Any]:
         """Return what a health sample says of the feed, by name."""
@@ -40,9 +54,9 @@ class FeedRecord:
         counters = self.counters
         names = ("bytes", "reconnects", "gaps", "duplicates", "unknown_records")
         return {
-            "feed_state": self.status.get("state", "connecting"),
+            "feed_state": self.state,
             "feed_error": self.status.get("last_error"),
-            "caught_up": self.status.get("caught_up", False),
+            "caught_up": self.caught_up,
             "unresolved_symbols": self.status.get("unresolved_symbols", 0),
             "slow_reader_warnings": counters.get("slow_reader_warnings", 0),
             "ingest_rss_bytes": self.status.get("rss_bytes", 0),
@@ -69,10 +83,9 @@ class FeedRecord:
         if notice.about == "segment":
             self._catalogue.note(SegmentFacts(**facts))
         elif notice.about == "gap":
-            self._unstored["gap", facts["number"]] = facts
+            self._gaps[facts["number"]] = facts
         else:
-            for stretch in facts.pop("stretches"):
-                self._unstored["stretch", stretch["number"]] = stretch
+            self._stretches |= {one["number"]: one for one in facts.pop("stretches")}
             self.status = facts
 
     def store(self) -> None:
@@ -83,22 +96,19 @@ class FeedRecord:
         sqlalchemy.exc.OperationalError
             If the database is away. Nothing is lost: the next call writes it.
         """
-        if not self._unstored:
+        if not self._gaps and not self._stretches:
             return
         with transaction(self._engine) as session:
-            written: dict[tuple[str, int], GapRow | CoverageRow] = {}
-            for key, facts in self._unstored.items():
-                kind: type[GapRow] | type[CoverageRow]
-                kind = GapRow if key[0] == "gap" else CoverageRow
-                row = session.get(kind, self._row_ids.get(key, -1)) or kind()
-                for name, value in self._columns(key[0], facts).items():
-                    setattr(row, name, value)
-                session.add(row)
-                written[key] = row
+            write_coverage(session, [self._coverage(facts) for facts in self._stretches.values()])
+            rows = {
+                number: session.merge(self._gap(number, facts))
+                for number, facts in self._gaps.items()
+            }
             session.flush()
-            ids = {key: row.id for key, row in written.items()}
-        self._row_ids.update({key: one for key, one in ids.items() if one is not None})
-        self._unstored.clear()
+            ids = {number: row.id for number, row in rows.items()}
+        self._gap_ids.update(ids)
+        self._gaps.clear()
+        self._stretches.clear()
 
     def finish(self) -> None:
         """Write everything that is left.
@@ -111,12 +121,31 @@ class FeedRecord:
         self.store()
         self._catalogue.finish()
 
-    def _columns(self, kind: str, facts: dict[str, Any]) -> dict[str, Any]:
-        shared = {
-            "run_id": self._run_id,
-            "shard": self._shard,
-            "session_date": session_date(facts["start_ns"]),
-        }
-        if kind == "stretch":
-            return {**facts, **shared, "dbn_schema": "mbo"}
-        return {name: value for name, value in facts.items() if name != "number"} | shared
+    def _gap(self, number: int, facts: dict[str, Any]) -> GapRow:
+        start_ns, end_ns = facts["start_ns"], facts["end_ns"]
+        return GapRow(
+            id=self._gap_ids.get(number),
+            run_id=self._run_id,
+            shard=self._shard,
+            session_date=session_date(start_ns),
+            start_ns=start_ns,
+            end_ns=end_ns,
+            missing_ns=None if end_ns is None else end_ns - start_ns,
+            cause=facts["cause"],
+            detail=facts["detail"],
+            state=facts["state"],
+            detected_ns=facts["detected_ns"],
+        )
+
+    def _coverage(self, facts: dict[str, Any]) -> CoverageRow:
+        return CoverageRow(
+            run_id=self._run_id,
+            number=facts["number"],
+            shard=self._shard,
+            session_date=session_date(facts["start_ns"]),
+            dbn_schema="mbo",
+            start_ns=facts["start_ns"],
+            end_ns=facts["end_ns"],
+            records=facts["records"],
+            is_open=facts["open"],
+        )

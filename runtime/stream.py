@@ -287,6 +287,8 @@ class Stream:
         run.windows = self._pipeline.counters.windows
         run.signals = self._pipeline.counters.signals
         run.gaps = self._record.counters.get("gaps", 0)
+        run.feed_state = self._record.state
+        run.caught_up = self._record.caught_up
         run.peak_rss_bytes = peak_rss_bytes()
         if self._ingest is not None:
             run.queue_high_water = self._ingest.memory["high_water"]

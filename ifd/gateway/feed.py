@@ -223,7 +223,7 @@ class LiveFeed:
             self._subscribe(protocol)
             silence = self._heartbeat_seconds + timing.silence_margin_seconds
             await watch(protocol, self._queue, silence_seconds=silence)
-            raise end_of(protocol, said=self._intake.gateway_error)
+            raise self._intake.skips.announced or end_of(protocol, said=self._intake.gateway_error)
         finally:
             self._queue.detach()
             await leave(protocol)

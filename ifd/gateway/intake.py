@@ -23,6 +23,7 @@ from ifd.errors import (
 from ifd.gateway.ledger import MboLedger, OtherLedger
 from ifd.gateway.replays import PendingReplays
 from ifd.gateway.ring import RingWriter
+from ifd.gateway.skips import SkipWatch
 from ifd.gateway.stretches import StretchLog
 from ifd.gateway.subscription import MBO, GapLog, Subscription
 from ifd.records import F_SNAPSHOT, Chunk, MboArray
@@ -64,7 +65,7 @@ class Intake:
         self._clock = clock
         self._tap = tap
         self._replayed = False
-        self._hole: FeedInterruptedError | None = None
+        self.skips = SkipWatch()
 
     def begin_session(self, requests: Sequence[Subscription]) -> None:
         """Expect the answers to these subscriptions, new ones or continued ones."""
@@ -72,7 +73,7 @@ class Intake:
         self._replayed = all(r.start_ns is not None for r in requests if r.schema == MBO)
         self.replays.expect(r.schema for r in requests if r.start_ns is not None)
         self.awaiting_snapshot = any(r.snapshot for r in requests)
-        self._hole = None
+        self.skips.begin_session()
         for request in requests:
             if request.schema != MBO:
                 continue
@@ -80,6 +81,7 @@ class Intake:
                 self.mbo.begin_replay(request.start_ns)
                 continue
             self.mbo.join(start_ns=request.start_ns, snapshot=request.snapshot)
+            self.skips.forget()
             self.stretches.end()
             if request.start_ns:
                 self.stretches.begin_at(request.start_ns)
@@ -110,9 +112,11 @@ class Intake:
     def _take(self, chunks: list[Chunk], received_ns: int) -> None:
         for chunk in chunks:
             if isinstance(chunk, np.ndarray):
+                self.skips.look(chunk)
+                last_ts = self.mbo.last_ts
                 fresh = self.mbo.accept(chunk)
                 if len(fresh):
-                    self._cover(fresh)
+                    self._cover(fresh, last_ts)
                     self._deliver(fresh, len(fresh), received_ns)
                     self._end_unreplayed_gap(fresh)
             elif isinstance(chunk, dbn.SystemMsg):
@@ -126,15 +130,13 @@ class Intake:
             ):
                 self._deliver(chunk, 1, received_ns)
 
-    def _cover(self, fresh: MboArray) -> None:
-        """Take note of what is whole now, and of what the gateway has said it left out."""
+    def _cover(self, fresh: MboArray, last_ts: int | None) -> None:
+        """Take note of what is whole now, and of what the gateway has left out for good."""
         if not fresh["flags"][-1] & F_SNAPSHOT:
             self.awaiting_snapshot = False
-        if self._hole is not None:
-            before = self.stretches.end_ns or self.mbo.last_ts or 0
+        if last_ts is not None and (hole := self.skips.judge(fresh, last_ts)) is not None:
             self.stretches.end()
-            self._gaps.hole(before, int(fresh["ts_event"][0]), self._hole)
-            self._hole = None
+            self._gaps.hole(hole.start_ns, hole.end_ns, hole.error)
         stamps = fresh["ts_recv"]
         self.stretches.records(int(stamps[0]), int(stamps[-1]), len(fresh))
 
@@ -201,14 +203,11 @@ class Intake:
         if code == dbn.ErrorCode.INVALID_SUBSCRIPTION:
             return GatewayRefusedError(int(code), text)
         if code == dbn.ErrorCode.SKIPPED_RECORDS_AFTER_SLOW_READING:
-            skipped = FeedInterruptedError("skipped", text)
-            if not self.replays:
-                return skipped
-            self._hole = skipped  # left out of the replay itself: asking again brings no more
+            self.skips.announce(FeedInterruptedError("skipped", text))
             return None
         if code == dbn.ErrorCode.REPLAY_DATA_AGED_OUT:
             return FeedInterruptedError("aged-out", text)
-        return None
+        return None  # what it means shows in what comes next: an end, or records behind a skip
 
     def _limit_error(self, text: str) -> FeedError:
         # Once there were records, the gateway may still be counting the connection that was lost.

@@ -28,10 +28,11 @@ from ifd.errors import (
     GatewayUnreachableError,
     UnsupportedDataError,
 )
-from ifd.gateway import FeedGap, LiveFeed, RingMemory, RingReader, RingWriter, Subscription, Timing
+from ifd.gateway import FeedGap, Subscription, Timing
 from ifd.records import MBO_DTYPE, RTYPE_MBO, MboArray
 from ifd.replay import read_mbo
 from ifd.source import Arrival
+from tests.feeds import ReadableFeed
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio, pytest.mark.timeout(60)]
 
@@ -254,25 +255,6 @@ def session_header(version: int = 3) -> bytes:
         schema=None,
         version=version,
     ).encode()
-
-
-class ReadableFeed(LiveFeed):
-    """A feed and the other side of its queue, in one process."""
-
-    def __init__(self, *, queue_events: int = 50_000, **options: Any) -> None:
-        memory = RingMemory(queue_events)
-        self.reader = RingReader(memory)
-        super().__init__(queue=RingWriter(memory), **options)
-
-    async def get(self, max_records: int) -> list[Arrival]:
-        """Copy what the ring holds: its arrays are views."""
-        taken = []
-        for item in await self.reader.get(max_records):
-            assert isinstance(item, Arrival)
-            chunk = item.chunk
-            own = chunk.copy() if isinstance(chunk, np.ndarray) else chunk
-            taken.append(dataclasses.replace(item, chunk=own))
-        return taken
 
 
 def make_feed(port: int, *subscriptions: Subscription, **options: Any) -> ReadableFeed:

@@ -15,10 +15,11 @@ from databento.common.cram import get_challenge_response
 from databento.common.error import BentoError
 
 from ifd.clock import SystemClock
-from ifd.gateway import LiveFeed, Subscription, Timing
+from ifd.gateway import Subscription, Timing
 from ifd.records import MBO_DTYPE, RTYPE_MBO, MboArray
 from simulator.live import DEFAULT_KEY, ArraySource, Fault, FaultName, FaultPlan, KeyRing
 from simulator.live.gateway import LiveGateway
+from tests.feeds import ReadableFeed
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio, pytest.mark.timeout(60)]
 
@@ -301,7 +302,7 @@ async def test_the_feed_has_every_record_once_after_a_dozen_random_faults() -> N
         plan=FaultPlan.random(7, records=len(records), count=12),
     )
     async with gateway:
-        feed = LiveFeed(
+        feed = ReadableFeed(
             host="127.0.0.1",
             port=gateway.port,
             key=DEFAULT_KEY,
