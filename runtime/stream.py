@@ -234,6 +234,7 @@ class Stream:
                 session.add(
                     CoverageRow(
                         run_id=self._run_id,
+                        number=1,
                         shard=self._settings.feed.shard,
                         session_date=self._session_date,
                         dbn_schema="mbo",
