@@ -111,14 +111,17 @@ def upsert(
     table: type[SQLModel],
     rows: Sequence[Mapping[str, Any]],
     *,
+    key: Sequence[str] = (),
     update: bool = True,
 ) -> None:
-    """Insert rows; on a clash of the primary key update the other columns, or keep what is there.
+    """Insert rows; on a clash of the key update the other columns, or keep what is there.
 
     Parameters
     ----------
     rows : sequence of mappings
         All with the same columns.
+    key : sequence of str
+        Columns that are unique together; the primary key when empty.
     update : bool
         False keeps the row that is already there.
     """
@@ -128,11 +131,11 @@ def upsert(
     dialect = session.get_bind().dialect.name
     make = postgresql.insert if dialect == "postgresql" else sqlite.insert
     statement = make(schema)
-    key = [column.name for column in schema.primary_key.columns]
-    changed = {name: statement.excluded[name] for name in rows[0] if name not in key}
+    unique = list(key) or [column.name for column in schema.primary_key.columns]
+    changed = {name: statement.excluded[name] for name in rows[0] if name not in unique}
     statement = (
-        statement.on_conflict_do_update(index_elements=key, set_=changed)
+        statement.on_conflict_do_update(index_elements=unique, set_=changed)
         if update and changed
-        else statement.on_conflict_do_nothing(index_elements=key)
+        else statement.on_conflict_do_nothing(index_elements=unique)
     )
     session.connection().execute(statement, list(rows))

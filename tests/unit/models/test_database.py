@@ -197,3 +197,51 @@ def test_processes_that_upgrade_at_once_take_turns(migrated_url: str) -> None:
     found = sorted(process.communicate()[0].strip() for process in processes)
 
     assert found == [migrations.head(), migrations.head(), "None"]
+
+
+def test_rows_of_the_first_schema_survive_the_second(migrated_url: str) -> None:
+    from alembic import command
+
+    engine = make_engine(migrated_url)
+    with engine.begin() as connection:
+        # As `upgrade` does it, which is asked for the whole way alone.
+        if engine.dialect.name == "sqlite":
+            connection.exec_driver_sql("PRAGMA foreign_keys=OFF")
+        command.downgrade(alembic_config(connection), "0001")
+        for statement in _ROWS_OF_0001.split(";"):
+            connection.exec_driver_sql(statement)
+    engine.dispose()
+
+    assert upgrade(migrated_url) == Upgrade("0001", migrations.head())
+
+    with engine.begin() as connection:
+
+        def rows(query: str) -> list[tuple[object, ...]]:
+            return [tuple(row) for row in connection.exec_driver_sql(query)]
+
+        assert rows("SELECT id, feed_state, caught_up FROM stream_run ORDER BY id") == [
+            (1, "", False),
+            (2, "", False),
+        ]
+        assert rows(
+            "SELECT run_id, number, origin, is_open, records FROM coverage ORDER BY id"
+        ) == [(1, 1, "live", False, 7), (2, 1, "live", False, 8), (1, 2, "live", False, 9)]
+        assert rows("SELECT start_ns, missing_ns, instrument_id FROM gap ORDER BY id") == [
+            (100, 50, None),
+            (300, None, None),
+        ]
+    engine.dispose()
+
+
+_ROWS_OF_0001 = """
+INSERT INTO stream_run (id, shard, source, profile, params_fingerprint, session_date, status,
+  started_ns, heartbeat_ns, records, windows, signals, gaps, queue_high_water, peak_rss_bytes)
+VALUES (1, 'nq', 'live', 'default', 'f', '2026-11-24', 'drained', 1, 2, 3, 0, 0, 0, 0, 0),
+       (2, 'nq', 'live', 'default', 'f', '2026-11-25', 'drained', 1, 2, 3, 0, 0, 0, 0, 0);
+INSERT INTO coverage (run_id, shard, session_date, dbn_schema, start_ns, end_ns, records)
+VALUES (1, 'nq', '2026-11-24', 'mbo', 10, 20, 7), (2, 'nq', '2026-11-25', 'mbo', 30, 40, 8),
+       (1, 'nq', '2026-11-24', 'mbo', 20, 25, 9);
+INSERT INTO gap (run_id, shard, session_date, start_ns, end_ns, cause, state, detail, detected_ns)
+VALUES (1, 'nq', '2026-11-24', 100, 150, 'reset', 'open', '', 160),
+       (1, 'nq', '2026-11-24', 300, NULL, 'closed', 'open', '', 310)
+"""
