@@ -131,6 +131,7 @@ async def _feed(port: int, memory: RingMemory) -> dict[str, Any]:
     await ended.wait()
     live.stop()
     await running
+    writer.close()
     await writer.finished()
     watching.cancel()
     half = resident[len(resident) // 2 :]

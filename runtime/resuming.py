@@ -1,13 +1,14 @@
-"""Which files of the archive a run goes on from, after a crash or a restart within a session."""
+"""What a run takes over from the one before it: the files it goes on from, and its open ends."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from sqlalchemy.engine import Engine
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col, func, select
 
-from models.operations import ArchiveFileRow, StreamRunRow
+from models.base import transaction
+from models.operations import ArchiveFileRow, CoverageRow, StreamRunRow
 
 
 def files_to_resume(
@@ -39,3 +40,26 @@ def files_to_resume(
     if newest is None or newest < not_before_ns or not all(path.is_file() for path in files):
         return []
     return files
+
+
+def close_stretches(engine: Engine, shard: str, *, run_id: int) -> None:
+    """End the stretches that dead runs of `shard` left open where their archive ends.
+
+    A killed run has told of its coverage a second or so before its last record. To be called by
+    a run that holds the shard, once its archive is mended.
+    """
+    with transaction(engine) as session:
+        rows = session.exec(
+            select(CoverageRow).where(
+                CoverageRow.shard == shard,
+                col(CoverageRow.is_open).is_(True),
+                CoverageRow.run_id != run_id,
+            )
+        )
+        for row in rows:
+            last = session.exec(
+                select(func.max(ArchiveFileRow.last_ts)).where(ArchiveFileRow.run_id == row.run_id)
+            ).one()
+            row.end_ns = max(row.end_ns, last or 0)
+            row.is_open = False
+            session.add(row)

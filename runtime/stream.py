@@ -46,7 +46,7 @@ from runtime.feed_record import FeedRecord
 from runtime.health import Health, peak_rss_bytes
 from runtime.ingest import IngestOrder
 from runtime.ingest_process import IngestProcess
-from runtime.resuming import files_to_resume
+from runtime.resuming import close_stretches, files_to_resume
 from sinks.catalogue import close_abandoned
 from sinks.tables import TableWriter, store_params
 
@@ -167,6 +167,7 @@ class Stream:
         )
         if closed:
             log.info("segments of a killed run closed", files=[str(path) for path in closed])
+        close_stretches(self._engine, feed.shard, run_id=self._run_id)
         return files_to_resume(
             self._engine,
             feed.shard,

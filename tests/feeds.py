@@ -17,7 +17,15 @@ class ReadableFeed(LiveFeed):
     def __init__(self, *, queue_events: int = 50_000, **options: Any) -> None:
         memory = RingMemory(queue_events)
         self.reader = RingReader(memory)
-        super().__init__(queue=RingWriter(memory), **options)
+        self.writer = RingWriter(memory)
+        super().__init__(queue=self.writer, **options)
+
+    async def run(self) -> None:
+        """Close the ring once the feed has ended, as its owner does."""
+        try:
+            await super().run()
+        finally:
+            self.writer.close()
 
     async def get(self, max_records: int) -> list[Arrival]:
         """Copy what the ring holds: its arrays are views."""

@@ -56,7 +56,7 @@ class LiveFeed:
     subscriptions : sequence of Subscription
         Each schema at most once.
     queue : RingWriter
-        Where accepted records go; it decides how much may be read. Closed when `run` ends.
+        Where accepted records go; it decides how much may be read. Its owner closes it.
     tap : callable or None
         Sees every accepted chunk, in order, before the queue: the archive. An array is a view of
         the receive buffer, to be copied where it is kept.
@@ -129,7 +129,7 @@ class LiveFeed:
     @property
     def unresolved_symbols(self) -> tuple[str, ...]:
         """What the gateway said about symbols that it could not resolve."""
-        return tuple(self._intake.unresolved)
+        return tuple(dict.fromkeys(self._intake.unresolved))
 
     @property
     def counters(self) -> FeedCounters:
@@ -168,6 +168,7 @@ class LiveFeed:
         if last_ts is not None:
             ended = FeedInterruptedError("crash", "an earlier run of this session ended")
             self._gaps.open(last_ts, ended)
+            self._intake.stretches.begin_at(last_ts)
 
     async def run(self) -> None:
         """Stream until `stop`, reconnecting as often as it takes.
@@ -200,7 +201,7 @@ class LiveFeed:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             self._phase = "closed"
-            self._queue.close()
+            self._intake.stretches.end()
 
     def stop(self) -> None:
         """Close the connection for good; what is queued stays readable."""

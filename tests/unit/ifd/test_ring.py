@@ -213,7 +213,8 @@ async def test_a_writer_that_ends_without_a_word_is_an_error_once_all_is_taken()
     reader = RingReader(memory)
     script = (
         "import sys, os, numpy as np\n"
-        "from ifd.gateway import Arrival, RingMemory, RingWriter\n"
+        "from ifd.gateway import RingMemory, RingWriter\n"
+        "from ifd.source import Arrival\n"
         "from ifd.records import MBO_DTYPE\n"
         "writer = RingWriter(RingMemory.inherited([int(one) for one in sys.argv[1:]]))\n"
         "writer.put(Arrival(np.zeros(3, MBO_DTYPE), 1))\n"

@@ -1,0 +1,222 @@
+"""Killed at any moment, the stream goes on where its archive ends: no record lost, none doubled.
+
+A real gateway process, a real stream with its reading child, a real database; SIGKILL.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from sqlalchemy.engine import Engine
+from sqlmodel import Session, col, select
+
+from config.settings import Settings, load_settings
+from ifd.clock import SystemClock
+from ifd.gateway import Subscription, Timing
+from ifd.pipeline import session_windows
+from ifd.records import MboArray
+from ifd.replay import read_definitions, read_mbo
+from ifd.sessions import session_date
+from models.base import make_engine
+from models.database import upgrade
+from models.market import PressureWindowRow
+from models.operations import ArchiveFileRow, CoverageRow, GapRow, StreamRunRow
+from models.runs import request_stop
+from runtime.supervisor import RunningStream, close_run, read_run, start_stream
+from simulator.live import DEFAULT_KEY
+from tests.feeds import ReadableFeed
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+
+SYMBOLS = ("NQ.OPT", "NQ.FUT")
+
+
+@pytest.fixture
+def gateway_port(tmp_path: Path) -> Iterator[int]:
+    """Port of a simulated market of some 2,000 records a second, with a minute behind it."""
+    ready = tmp_path / "gateway.json"
+    options = ["--rate", "2000", "--history-minutes", "1", "--ready-file", str(ready)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "simulator", *options, "--seed", "5"], stdout=subprocess.DEVNULL
+    )
+    wait_for(ready.exists, seconds=30)
+    yield json.loads(ready.read_text())["port"]
+    process.terminate()
+    process.wait()
+
+
+@pytest.fixture
+def settings(tmp_path: Path, gateway_port: int, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    chosen = {
+        "DATABENTO_API_KEY": DEFAULT_KEY,
+        "IFD_DATABASE_URL": f"sqlite:///{tmp_path / 'ifd.db'}",
+        "IFD_LOG_DIRECTORY": str(tmp_path / "log"),
+        "IFD_ARCHIVE__DIRECTORY": str(tmp_path / "archive"),
+        "IFD_ARCHIVE__FLUSH_SECONDS": "0.2",
+        "IFD_FEED__HOST": "127.0.0.1",
+        "IFD_FEED__PORT": str(gateway_port),
+        "IFD_FEED__SIMULATED": "true",
+        "IFD_FEED__REPLAY_MINUTES": "5",
+        "IFD_FEED__PARENTS": json.dumps([SYMBOLS[0]]),
+        "IFD_FEED__FUTURES": json.dumps([SYMBOLS[1]]),
+    }
+    for name, value in chosen.items():
+        monkeypatch.setenv(name, value)
+    upgrade(chosen["IFD_DATABASE_URL"])
+    return load_settings()
+
+
+@pytest.fixture
+def engine(settings: Settings) -> Iterator[Engine]:
+    engine = make_engine(settings.database_url)
+    yield engine
+    engine.dispose()
+
+
+def wait_for(condition: Callable[[], object], *, seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def start(engine: Engine, settings: Settings) -> RunningStream:
+    now_ns = SystemClock().now_ns()
+    return start_stream(
+        engine, settings, now_ns=now_ns, session_date=session_date(now_ns), environment={}
+    )
+
+
+def is_live(engine: Engine, stream: RunningStream, *, beyond: int = 0) -> bool:
+    run = read_run(engine, stream.run_id)
+    return run.caught_up and run.records > beyond
+
+
+def ingest_of(stream: RunningStream) -> psutil.Process:
+    (child,) = psutil.Process(stream.process.pid).children()
+    return child
+
+
+def kill_engine(stream: RunningStream) -> None:
+    stream.process.send_signal(signal.SIGKILL)
+
+
+def kill_ingest(stream: RunningStream) -> None:
+    ingest_of(stream).send_signal(signal.SIGKILL)
+
+
+def kill_both(stream: RunningStream) -> None:
+    child = ingest_of(stream)
+    child.send_signal(signal.SIGSTOP)  # or it would still hear of the death of its parent
+    stream.process.send_signal(signal.SIGKILL)
+    child.send_signal(signal.SIGKILL)
+
+
+def archived(engine: Engine) -> MboArray:
+    """Everything in the archive, in the order of its files."""
+    with Session(engine) as session:
+        rows = session.exec(
+            select(ArchiveFileRow).order_by(
+                col(ArchiveFileRow.run_id), col(ArchiveFileRow.created_ns)
+            )
+        ).all()
+    assert all(row.closed_ns is not None for row in rows)
+    return np.concatenate(list(read_mbo(Path(row.path) for row in rows)))
+
+
+async def served(port: int, until: int) -> MboArray:
+    """What the gateway gives somebody who was never cut off, up to an event time."""
+    feed = ReadableFeed(
+        host="127.0.0.1",
+        port=port,
+        key=DEFAULT_KEY,
+        dataset="GLBX.MDP3",
+        subscriptions=[Subscription("mbo", SYMBOLS, start_ns=0)],
+        clock=SystemClock(),
+        timing=Timing(),
+    )
+    running = asyncio.create_task(feed.run())
+    arrays: list[MboArray] = []
+    while arrivals := await feed.get(1 << 16):
+        arrays += [one.chunk for one in arrivals if isinstance(one.chunk, np.ndarray)]
+        if arrays and int(arrays[-1]["ts_event"].max()) > until + 2 * 10**9:
+            feed.stop()
+    await running
+    return np.concatenate(arrays)
+
+
+def by_instrument(records: MboArray) -> MboArray:
+    return records[np.argsort(records["instrument_id"], kind="stable")]
+
+
+@pytest.mark.parametrize("kill", [kill_engine, kill_ingest, kill_both])
+def test_after_a_kill_the_next_run_goes_on_where_the_archive_ends(
+    kill: Callable[[RunningStream], None], engine: Engine, settings: Settings, gateway_port: int
+) -> None:
+    first = start(engine, settings)
+    wait_for(lambda: is_live(engine, first))
+    kill(first)
+    first.process.wait(20)
+    failed = close_run(first, engine, now_ns=SystemClock().now_ns())
+
+    second = start(engine, settings)
+    wait_for(lambda: is_live(engine, second, beyond=failed.records))
+    request_stop(engine, settings.feed.shard, "enough", now_ns=SystemClock().now_ns())
+    second.process.wait(20)
+
+    assert failed.status == "failed"
+    assert read_run(engine, second.run_id).status == "drained"
+    received = archived(engine)
+    until = int(received["ts_event"].max())
+    whole = asyncio.run(served(gateway_port, until))
+    assert_same_until(received, whole, until)
+    assert_windows_of(received, engine, settings)
+    with Session(engine) as session:
+        gaps = session.exec(select(GapRow)).all()
+        stretches = session.exec(select(CoverageRow).order_by(col(CoverageRow.id))).all()
+        runs = session.exec(select(StreamRunRow)).all()
+    assert [(gap.run_id, gap.cause, gap.state) for gap in gaps] == [
+        (second.run_id, "crash", "replayed")
+    ]
+    assert [stretch.run_id for stretch in stretches] == [run.id for run in runs]
+    assert stretches[1].start_ns <= stretches[0].end_ns
+    assert not stretches[1].is_open
+
+
+def assert_same_until(received: MboArray, whole: MboArray, until: int) -> None:
+    """The same records up to the last second, in which the gateway may have had more to send."""
+    calm = until - 10**9
+    for records in (received, whole):
+        assert int(records["ts_event"].max()) > calm
+    mine, theirs = (by_instrument(one[one["ts_event"] <= calm]) for one in (received, whole))
+    assert len(mine) == len(theirs)
+    assert np.array_equal(mine, theirs)
+
+
+def assert_windows_of(received: MboArray, engine: Engine, settings: Settings) -> None:
+    """The stored windows are those of one engine that saw the archive from end to end."""
+    files = sorted(settings.archive.directory.glob("*/*/*.dbn.zst"))
+    definitions = [one for path in files for one in read_definitions(path)]
+    params = settings.engine_params()
+    expected = {
+        (window.instrument_id, window.window_start): window
+        for window in session_windows([received], definitions, params)
+    }
+    with Session(engine) as session:
+        rows = session.exec(select(PressureWindowRow)).all()
+    found = {(row.instrument_id, row.window_start): row for row in rows}
+    assert set(found) == set(expected)
+    for key, window in expected.items():
+        for field in dataclasses.fields(window):
+            assert getattr(found[key], field.name) == getattr(window, field.name), (key, field)
