@@ -75,10 +75,8 @@ def repair_segment(path: Path) -> SegmentFacts:
         If it is no segment; it is left as it is.
     """
     changed_ns = path.stat().st_mtime_ns
-    cut = cut_to_whole_frames(path)
-    facts = examine(path, closed_ns=changed_ns)
-    log.info("abandoned segment closed", path=facts.path, records=facts.records, bytes_cut=cut)
-    return facts
+    cut_to_whole_frames(path)
+    return examine(path, closed_ns=changed_ns)
 
 
 def examine(
