@@ -51,8 +51,8 @@ def archive_rows(
 
 
 def segments_on_disk(directory: Path, *, session_date: str | None = None) -> list[Path]:
-    """Return the segments that lie in an archive, of one session or all."""
-    return sorted(directory.glob(f"{session_date or '*'}/*/*{SUFFIX}"))
+    """Return the segments that lie in an archive, of one session or all, as absolute paths."""
+    return sorted(directory.absolute().glob(f"{session_date or '*'}/*/*{SUFFIX}"))
 
 
 def verify(
@@ -86,7 +86,7 @@ def verify(
         elif row.run_id not in living:
             yield Finding(row.path, "abandoned", f"run {row.run_id} ended without closing it")
     for path in files:
-        if path.absolute() not in known and run_of(path) not in living:
+        if path not in known and run_of(path) not in living:
             yield Finding(str(path), "unknown", "the disk has it, the catalogue does not")
 
 
@@ -123,7 +123,7 @@ def _mended(finding: Finding, rows: dict[str, ArchiveFileRow], now_ns: int) -> S
 
 
 def _compare(row: ArchiveFileRow, advance: Advance) -> Iterator[Finding]:
-    path = Path(row.path)
+    path = Path(row.path).absolute()
     size = path.stat().st_size
     if size != row.bytes:
         yield Finding(row.path, "size", f"it has {size:,} bytes, the catalogue says {row.bytes:,}")

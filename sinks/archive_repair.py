@@ -47,7 +47,7 @@ def repair_directory(
     OSError
         If a file cannot be read or written.
     """
-    folder = directory / session_date / shard
+    folder = directory.absolute() / session_date / shard
     whole = {path.absolute() for path in closed}
     for part in sorted(folder.glob(".*.part")):
         # Killed between making a file and naming it: nothing but a header is in there.
@@ -56,7 +56,7 @@ def repair_directory(
     found = []
     for path in sorted(folder.glob(f"*{SUFFIX}")):
         written = writing_run is not None and run_of(path) == writing_run
-        if path.absolute() not in whole and not written:
+        if path not in whole and not written:
             try:
                 found.append(repair_segment(path))
             except InputError as error:
