@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from cli import baselines, books, database, doctor, signals, simulator, status, up
+from cli import archive, baselines, books, database, doctor, gaps, signals, simulator, status, up
 from ifd.errors import ConfigurationError, IfdError
 
 app = typer.Typer(
@@ -27,6 +27,8 @@ app.command("simulate")(simulator.simulate)
 app.command("gateway")(simulator.gateway)
 app.command("status")(status.status)
 app.command("doctor")(doctor.doctor)
+app.command("gaps")(gaps.gaps)
+app.add_typer(archive.app, name="archive")
 app.add_typer(baselines.app, name="baselines")
 app.add_typer(signals.app, name="signals")
 app.add_typer(database.app, name="db")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.common import AsJson, Database, Profile, print_json, settings_for
+from cli.common import AsJson, Database, Profile, SessionDate, print_json, settings_for
 from ifd.signals import Side
 
 if TYPE_CHECKING:
@@ -22,10 +21,6 @@ app = typer.Typer(no_args_is_help=True)
 
 SignalId = Annotated[
     str, typer.Argument(metavar="ID", help="signal id, or as much of its beginning as is unique")
-]
-SessionDate = Annotated[
-    str | None,
-    typer.Option("--session", metavar="DATE", help="only of this session, as 2026-11-23"),
 ]
 MinConfidence = Annotated[
     float | None,
@@ -139,13 +134,6 @@ def export(
 def _filter(
     session_date: str | None, min_confidence: float | None, side: Side | None
 ) -> SignalFilter:
-    if session_date is not None:
-        try:
-            dt.date.fromisoformat(session_date)
-        except ValueError:
-            raise typer.BadParameter(
-                f"{session_date} is no date such as 2026-11-23", param_hint="--session"
-            ) from None
     from models.search import SignalFilter
 
     return SignalFilter(session_date, min_confidence, side.value if side else None)

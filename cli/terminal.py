@@ -7,6 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
+from ifd.sessions import MARKET_ZONE
+from ifd.units import utc_from_ns
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -49,6 +52,27 @@ def record_progress(files: Sequence[Path]) -> Iterator[Advance]:
             )
 
         yield advance
+
+
+def plain_table(*headings: str, numbers: Sequence[str] = ()) -> Table:
+    """Return a table without frames: columns of words, then columns of numbers to the right."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in headings:
+        table.add_column(heading, no_wrap=True)
+    for heading in numbers:
+        table.add_column(heading, justify="right", no_wrap=True)
+    return table
+
+
+def market_time(ts_ns: int | None) -> str:
+    """Return a moment as New York time to the millisecond, empty when there is none."""
+    if ts_ns is None:
+        return ""
+    local = utc_from_ns(ts_ns).astimezone(MARKET_ZONE)
+    return f"{local:%Y-%m-%d %H:%M:%S}.{local.microsecond // 1000:03}"
 
 
 def print_table(table: Table) -> None:

@@ -41,7 +41,8 @@ def infer_cause(
         if run.started_ns <= start_ns and lived_until(run, now_ns=now_ns) > market.open_ns
     ]
     if not earlier:
-        coming = next((run for run in runs if start_ns < run.started_ns <= end_ns), None)
+        # It may have started after the span: what it asked to be sent again ends the gap earlier.
+        coming = next((run for run in runs if start_ns < run.started_ns < market.close_ns), None)
         if coming is None:
             return Cause("not-running", "no stream was running", None)
         return Cause("late-start", "the stream started after the session had opened", coming.id)

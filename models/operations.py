@@ -53,7 +53,7 @@ class CoverageRow(SQLModel, table=True):
 
     `number` counts the stretches of a run from 1; `run_id` is NULL where no run received it.
     `origin` says how it came: live, replay (the gateway sent it again) or backfill (historical).
-    `is_open` while it still grows.
+    `is_open` while it still grows, and for ever when its run was killed.
     """
 
     __tablename__ = "coverage"

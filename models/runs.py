@@ -12,7 +12,7 @@ from typing import Final
 import psutil
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col, func, select
 
 from ifd.errors import AlreadyStreamingError
 from ifd.units import NANOS_PER_SECOND
@@ -64,6 +64,19 @@ def active_run(session: Session, shard: str) -> StreamRunRow | None:
 def latest_run(session: Session) -> StreamRunRow | None:
     """Return the newest run of any shard, or None."""
     return session.exec(select(StreamRunRow).order_by(col(StreamRunRow.id).desc())).first()
+
+
+def living_runs(session: Session, *, now_ns: int) -> set[int]:
+    """Return the ids of the runs, of whatever shard, that may still write."""
+    rows = session.exec(select(StreamRunRow).where(col(StreamRunRow.active_shard).is_not(None)))
+    return {row.id for row in rows if row.id is not None and not is_stale(row, now_ns=now_ns)}
+
+
+def first_started_ns(session: Session, shard: str) -> int | None:
+    """Return when the first run ever of `shard` started, or None."""
+    return session.exec(
+        select(func.min(StreamRunRow.started_ns)).where(StreamRunRow.shard == shard)
+    ).one()
 
 
 def request_stop(engine: Engine, shard: str, reason: str, *, now_ns: int) -> int | None:

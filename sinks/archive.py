@@ -44,7 +44,8 @@ class ArchiveWriter:
     Parameters
     ----------
     directory : Path
-        Root of the archive; segments lie in `<session date>/<shard>/`.
+        Root of the archive; segments lie in `<session date>/<shard>/`, and their reported paths are
+        absolute.
     flush_seconds : float
         What a kill may cost at most. `append` sees to it while records come; call `flush_if_due`
         about as often, for when they stop.
@@ -64,7 +65,7 @@ class ArchiveWriter:
         flush_seconds: float = 1.0,
         on_segment: Callable[[SegmentFacts], None],
     ) -> None:
-        self._directory = directory
+        self._directory = directory.absolute()
         self._run_id = run_id
         self._shard = shard
         self._clock = clock

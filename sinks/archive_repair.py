@@ -47,7 +47,7 @@ def repair_directory(
     OSError
         If a file cannot be read or written.
     """
-    folder = directory / session_date / shard
+    folder = directory.absolute() / session_date / shard
     whole = {path.absolute() for path in closed}
     for part in sorted(folder.glob(".*.part")):
         # Killed between making a file and naming it: nothing but a header is in there.
@@ -56,7 +56,7 @@ def repair_directory(
     found = []
     for path in sorted(folder.glob(f"*{SUFFIX}")):
         written = writing_run is not None and run_of(path) == writing_run
-        if path.absolute() not in whole and not written:
+        if path not in whole and not written:
             try:
                 found.append(repair_segment(path))
             except InputError as error:
@@ -75,10 +75,8 @@ def repair_segment(path: Path) -> SegmentFacts:
         If it is no segment; it is left as it is.
     """
     changed_ns = path.stat().st_mtime_ns
-    cut = cut_to_whole_frames(path)
-    facts = examine(path, closed_ns=changed_ns)
-    log.info("abandoned segment closed", path=facts.path, records=facts.records, bytes_cut=cut)
-    return facts
+    cut_to_whole_frames(path)
+    return examine(path, closed_ns=changed_ns)
 
 
 def examine(

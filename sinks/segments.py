@@ -156,8 +156,8 @@ class Segment:
         self._hash.update(frame)
 
 
-def cut_to_whole_frames(path: Path) -> int:
-    """Cut off what a kill left unfinished at the end of a segment; return how many bytes that was.
+def cut_to_whole_frames(path: Path) -> None:
+    """Cut off what a kill left unfinished at the end of a segment.
 
     Bytes that are no beginning of a frame are damage, which no kill does: they are kept in a file
     beside it, `<name>.damaged`.
@@ -173,14 +173,12 @@ def cut_to_whole_frames(path: Path) -> int:
         whole, damaged = _whole_frames(file)
         if whole == 0:
             raise CorruptFileError(path, "it does not begin with a whole frame")
-        cut = file.seek(0, os.SEEK_END) - whole
         if damaged:
             file.seek(whole)
             with path.with_name(f"{path.name}.damaged").open("wb") as beside:
                 shutil.copyfileobj(file, beside)
-        if cut:
+        if file.seek(0, os.SEEK_END) > whole:
             file.truncate(whole)
-    return cut
 
 
 def _whole_frames(file: BinaryIO) -> tuple[int, bool]:

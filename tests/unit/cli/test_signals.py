@@ -14,7 +14,7 @@ from ifd.errors import DatabaseError, InputError, NewerDatabaseError
 from ifd.params import EngineParams
 from ifd.signals import Side, Signal
 from ifd.windows import OpenWindow
-from models import alerts
+from models import alerts, migrations
 from models.base import make_engine, transaction
 from models.database import upgrade
 from models.market import BaselineRow, PressureWindowRow
@@ -296,12 +296,13 @@ def test_an_upgrade_says_from_where_to_where(sqlite_url: str) -> None:
             CliRunner().invoke(database.app, ["upgrade", "--database", sqlite_url, *options]).stdout
         )
 
-    assert upgrade_by_hand() == f"{sqlite_url} was migrated from revision none to 0001\n"
-    assert upgrade_by_hand() == f"{sqlite_url} is current, at revision 0001\n"
+    newest = migrations.head()
+    assert upgrade_by_hand() == f"{sqlite_url} was migrated from revision none to {newest}\n"
+    assert upgrade_by_hand() == f"{sqlite_url} is current, at revision {newest}\n"
     assert json.loads(upgrade_by_hand("--json")) == {
         "database": sqlite_url,
-        "before": "0001",
-        "after": "0001",
+        "before": newest,
+        "after": newest,
     }
 
 

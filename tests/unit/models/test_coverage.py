@@ -144,6 +144,8 @@ def test_coverage_is_merged_over_runs_and_cut_to_what_was_asked(engine: Engine) 
         ([], [], [(100, 180, "not-running")]),
         ([(110, 210, "drained")], [(1, 112, 180)], [(100, 112, "late-start")]),
         ([(90, 210, "drained")], [(1, 103, 180)], [(100, 103, "late-start")]),
+        # It had the last five minutes before its start sent again.
+        ([(120, 210, "drained")], [(1, 115, 180)], [(100, 115, "late-start")]),
         ([(90, 150, "failed")], [(1, 100, 149)], [(149, 180, "crash")]),
         ([(90, 150, "drained")], [(1, 100, 150)], [(150, 180, "not-running")]),
         (
