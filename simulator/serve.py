@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +20,7 @@ import structlog
 from ifd.clock import Clock, SystemClock
 from ifd.errors import ConfigurationError
 from ifd.sessions import session_date
+from simulator.commands import answer_commands
 from simulator.live import (
     DEFAULT_KEY,
     Fault,
@@ -89,7 +91,10 @@ async def run_gateway(
             announce(gateway)
         if options.ready_file is not None:
             write_ready_file(options.ready_file, gateway)
-        commands = asyncio.create_task(_take_commands(gateway)) if options.control else None
+        commands = None
+        if options.control:
+            apply = partial(apply_command, gateway)
+            commands = asyncio.create_task(answer_commands(apply))
         await _until_told_to_stop(gateway)
         if commands is not None:
             commands.cancel()
@@ -159,18 +164,3 @@ async def _until_told_to_stop(gateway: LiveGateway) -> None:
         loop.add_signal_handler(number, serving.cancel)
     with contextlib.suppress(asyncio.CancelledError):
         await gateway.serve()
-
-
-async def _take_commands(gateway: LiveGateway) -> None:
-    reader = asyncio.StreamReader()
-    pipe, _ = await asyncio.get_running_loop().connect_read_pipe(
-        lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
-    )
-    try:
-        while line := await reader.readline():
-            command = line.decode(errors="replace").strip()
-            answer = "ack" if apply_command(gateway, command) else "nack"
-            sys.stdout.write(f"{answer}: {command}\n")
-            sys.stdout.flush()
-    finally:
-        pipe.close()

@@ -106,6 +106,14 @@ class KeyRing:
             )
         self._by_bucket.setdefault(key[-_BUCKET_LENGTH:], []).append(key)
 
+    def remove(self, key: str) -> bool:
+        """Let a key in no longer; return False if it was not let in before."""
+        held = self._by_bucket.get(key[-_BUCKET_LENGTH:], [])
+        if key not in held:
+            return False
+        held.remove(key)
+        return True
+
     def admits(self, challenge: str, response: str) -> bool:
         """Return whether `response` answers `challenge` with one of the keys."""
         digest, _, bucket = response.rpartition("-")
@@ -128,7 +136,7 @@ def greeting(challenge: str) -> bytes:
     return f"lsg_version={GATEWAY_VERSION}\ncram={challenge}\n".encode()
 
 
-def accepted(session_id: int) -> bytes:
+def accepted(session_id: int | str) -> bytes:
     """Return the answer to a good key."""
     return f"success=1|session_id={session_id}\n".encode()
 

@@ -74,6 +74,13 @@ class Outlet:
         """Send bytes as they are, records or not."""
         await self._binary(octets)
 
+    async def finish(self) -> None:
+        """Say that nothing follows, with FIN, and leave the other direction open."""
+        if self._compressor is not None:
+            self._writer.write(self._compressor.flush(zstandard.COMPRESSOBJ_FLUSH_FINISH))
+        await self._writer.drain()
+        self._writer.write_eof()
+
     def close(self) -> None:
         """End politely: what is buffered is sent, then FIN."""
         self._writer.close()
