@@ -323,5 +323,4 @@ def fetch(port: int) -> bytes:
         line.sendall(f"auth={answer}|dataset={DATASET}|encoding=dbn|ts_out=0\n".encode())
         file.readline()
         line.sendall(b"schema=mbo|stype_in=raw_symbol|symbols=X\nstart_session=0\n")
-        octets = file.read()
-    return octets
+        return file.read()
