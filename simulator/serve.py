@@ -27,6 +27,7 @@ from simulator.live import (
     FaultPlan,
     FileSource,
     KeyRing,
+    Limits,
     LiveGateway,
     SimulatedSource,
 )
@@ -55,6 +56,10 @@ class GatewayOptions:
     history_minutes: float = 20.0
     episode_every: float = 120.0
     session: str = "auto"
+    max_connects: int = 5
+    max_sessions: int = 10
+    max_subscriptions: int = 10
+    replay_hours: float = 24.0
     faults: Sequence[str] = ()
     control: bool = False
 
@@ -62,6 +67,15 @@ class GatewayOptions:
         """Return the keys that are let in: those given, the environment's, or the default."""
         given = list(self.keys) or [os.environ.get(KEY_VARIABLE, "")]
         return [key for key in given if key] or [DEFAULT_KEY]
+
+    def limits(self) -> Limits:
+        """Return what clients are allowed; 0 is no limit."""
+        return Limits(
+            connects_per_second=self.max_connects or None,
+            sessions_per_key=self.max_sessions or None,
+            subscriptions_per_second=self.max_subscriptions or None,
+            replay_hours=self.replay_hours or None,
+        )
 
 
 async def run_gateway(
@@ -85,6 +99,7 @@ async def run_gateway(
         port=options.port,
         close_at_end=options.close_at_end,
         plan=FaultPlan.parse(options.faults),
+        limits=options.limits(),
     )
     async with gateway:
         if announce is not None:
@@ -103,6 +118,9 @@ async def run_gateway(
 
 def make_source(options: GatewayOptions, clock: Clock) -> RecordSource:
     """Return what the options say shall be served."""
+    limits = (options.max_connects, options.max_sessions, options.max_subscriptions)
+    if min(*limits, options.replay_hours) < 0:
+        raise ConfigurationError("a limit is 0, for none, or more")
     if options.speed < 0 or options.rate <= 0 or options.episode_every <= 0:
         raise ConfigurationError("--rate and --episode-every are above 0, --speed is 0 or more")
     if options.serve:

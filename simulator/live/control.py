@@ -22,6 +22,7 @@ from ifd.errors import ConfigurationError
 GATEWAY_VERSION: Final = "0.7.2"
 DEFAULT_KEY: Final = "db-simulated-exchange-0000000000"
 AUTHENTICATION_FAILED: Final = "Authentication failed."
+TOO_MANY_SESSIONS: Final = "User has reached their open connection limit"
 SYMBOLS_PER_LINE: Final = 500
 _KEY_PREFIX: Final = "db-"
 _SHORTEST_KEY: Final = 32
@@ -114,15 +115,14 @@ class KeyRing:
         held.remove(key)
         return True
 
-    def admits(self, challenge: str, response: str) -> bool:
-        """Return whether `response` answers `challenge` with one of the keys."""
+    def find(self, challenge: str, response: str) -> str | None:
+        """Return the key with which `response` answers `challenge`, None if it is none of them."""
         digest, _, bucket = response.rpartition("-")
-        return any(
-            hmac.compare_digest(
-                hashlib.sha256(f"{challenge}|{key}".encode()).hexdigest(), digest.lower()
-            )
-            for key in self._by_bucket.get(bucket, ())
-        )
+        for key in self._by_bucket.get(bucket, ()):
+            expected = hashlib.sha256(f"{challenge}|{key}".encode()).hexdigest()
+            if hmac.compare_digest(expected.encode(), digest.lower().encode()):
+                return key
+        return None
 
 
 def new_challenge() -> str:

@@ -197,7 +197,7 @@ class StandInSession:
     async def _authenticate(self, request: AuthenticationRequest) -> None:
         if self._dataset is not None:
             raise ProtocolError("authenticated already")
-        if not self._owner.keys.admits(self._challenge, request.auth):
+        if self._owner.keys.find(self._challenge, request.auth) is None:
             await self.outlet.text(refused(AUTHENTICATION_FAILED))
             raise ProtocolError(AUTHENTICATION_FAILED)
         self._dataset = str(request.dataset)

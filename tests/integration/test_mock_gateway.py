@@ -237,6 +237,8 @@ async def test_a_session_can_be_broken_by_name() -> None:
         assert not second.disconnected.done()
         assert mock.apply("active_count")
         assert list(mock.gateway.sessions) == [second.authenticated.result()]
+        second.transport.close()
+        await second.disconnected
 
 
 @pytest.mark.asyncio
