@@ -6,10 +6,16 @@ import argparse
 import asyncio
 import sys
 from pathlib import Path
+from typing import Final
 
 from ifd.errors import ConfigurationError, IfdError
+from simulator.live.faults import describe_faults
 from simulator.live.gateway import LiveGateway
 from simulator.serve import GatewayOptions, log_to_stderr, run_gateway
+
+FAULTS_HELP: Final = "repeatable: " + "; ".join(
+    f"{form} {does}" for form, does in describe_faults()
+)
 
 
 def parse_options(arguments: list[str] | None = None) -> GatewayOptions:
@@ -33,7 +39,11 @@ def parse_options(arguments: list[str] | None = None) -> GatewayOptions:
     add("--history-minutes", type=float, default=defaults.history_minutes)
     add("--episode-every", type=float, default=defaults.episode_every, help="seconds, about")
     add("--instruments-session-date", dest="session", default=defaults.session)
-    add("--fault", dest="faults", action="append", default=[])
+    add("--max-connects", type=int, default=defaults.max_connects, help="a second; 0: any number")
+    add("--max-sessions", type=int, default=defaults.max_sessions, help="for each key")
+    add("--max-subscriptions", type=int, default=defaults.max_subscriptions, help="a second")
+    add("--replay-hours", type=float, default=defaults.replay_hours, help="how far back; 0: all")
+    add("--fault", dest="faults", action="append", default=[], help=FAULTS_HELP)
     add("--control", action="store_true", help="take commands from standard input")
     return GatewayOptions(**vars(parser.parse_args(arguments)))
 

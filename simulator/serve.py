@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -19,12 +20,14 @@ import structlog
 from ifd.clock import Clock, SystemClock
 from ifd.errors import ConfigurationError
 from ifd.sessions import session_date
+from simulator.commands import answer_commands
 from simulator.live import (
     DEFAULT_KEY,
     Fault,
     FaultPlan,
     FileSource,
     KeyRing,
+    Limits,
     LiveGateway,
     SimulatedSource,
 )
@@ -53,6 +56,10 @@ class GatewayOptions:
     history_minutes: float = 20.0
     episode_every: float = 120.0
     session: str = "auto"
+    max_connects: int = 5
+    max_sessions: int = 10
+    max_subscriptions: int = 10
+    replay_hours: float = 24.0
     faults: Sequence[str] = ()
     control: bool = False
 
@@ -60,6 +67,15 @@ class GatewayOptions:
         """Return the keys that are let in: those given, the environment's, or the default."""
         given = list(self.keys) or [os.environ.get(KEY_VARIABLE, "")]
         return [key for key in given if key] or [DEFAULT_KEY]
+
+    def limits(self) -> Limits:
+        """Return what clients are allowed; 0 is no limit."""
+        return Limits(
+            connects_per_second=self.max_connects or None,
+            sessions_per_key=self.max_sessions or None,
+            subscriptions_per_second=self.max_subscriptions or None,
+            replay_hours=self.replay_hours or None,
+        )
 
 
 async def run_gateway(
@@ -83,13 +99,17 @@ async def run_gateway(
         port=options.port,
         close_at_end=options.close_at_end,
         plan=FaultPlan.parse(options.faults),
+        limits=options.limits(),
     )
     async with gateway:
         if announce is not None:
             announce(gateway)
         if options.ready_file is not None:
             write_ready_file(options.ready_file, gateway)
-        commands = asyncio.create_task(_take_commands(gateway)) if options.control else None
+        commands = None
+        if options.control:
+            apply = partial(apply_command, gateway)
+            commands = asyncio.create_task(answer_commands(apply))
         await _until_told_to_stop(gateway)
         if commands is not None:
             commands.cancel()
@@ -98,6 +118,9 @@ async def run_gateway(
 
 def make_source(options: GatewayOptions, clock: Clock) -> RecordSource:
     """Return what the options say shall be served."""
+    limits = (options.max_connects, options.max_sessions, options.max_subscriptions)
+    if min(*limits, options.replay_hours) < 0:
+        raise ConfigurationError("a limit is 0, for none, or more")
     if options.speed < 0 or options.rate <= 0 or options.episode_every <= 0:
         raise ConfigurationError("--rate and --episode-every are above 0, --speed is 0 or more")
     if options.serve:
@@ -159,18 +182,3 @@ async def _until_told_to_stop(gateway: LiveGateway) -> None:
         loop.add_signal_handler(number, serving.cancel)
     with contextlib.suppress(asyncio.CancelledError):
         await gateway.serve()
-
-
-async def _take_commands(gateway: LiveGateway) -> None:
-    reader = asyncio.StreamReader()
-    pipe, _ = await asyncio.get_running_loop().connect_read_pipe(
-        lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
-    )
-    try:
-        while line := await reader.readline():
-            command = line.decode(errors="replace").strip()
-            answer = "ack" if apply_command(gateway, command) else "nack"
-            sys.stdout.write(f"{answer}: {command}\n")
-            sys.stdout.flush()
-    finally:
-        pipe.close()

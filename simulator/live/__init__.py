@@ -10,18 +10,21 @@ from simulator.live.arrays import ArraySource
 from simulator.live.control import DEFAULT_KEY, KeyRing
 from simulator.live.faults import Fault, FaultName, FaultPlan
 from simulator.live.gateway import LiveGateway
+from simulator.live.limits import UNLIMITED, Limits
 from simulator.live.recorded import FileSource
 from simulator.live.simulated import SimulatedSource
 from simulator.live.sources import RecordSource
 
 __all__ = [
     "DEFAULT_KEY",
+    "UNLIMITED",
     "ArraySource",
     "Fault",
     "FaultName",
     "FaultPlan",
     "FileSource",
     "KeyRing",
+    "Limits",
     "LiveGateway",
     "RecordSource",
     "SimulatedSource",

@@ -22,6 +22,7 @@ from ifd.errors import ConfigurationError
 GATEWAY_VERSION: Final = "0.7.2"
 DEFAULT_KEY: Final = "db-simulated-exchange-0000000000"
 AUTHENTICATION_FAILED: Final = "Authentication failed."
+TOO_MANY_SESSIONS: Final = "User has reached their open connection limit"
 SYMBOLS_PER_LINE: Final = 500
 _KEY_PREFIX: Final = "db-"
 _SHORTEST_KEY: Final = 32
@@ -106,15 +107,22 @@ class KeyRing:
             )
         self._by_bucket.setdefault(key[-_BUCKET_LENGTH:], []).append(key)
 
-    def admits(self, challenge: str, response: str) -> bool:
-        """Return whether `response` answers `challenge` with one of the keys."""
+    def remove(self, key: str) -> bool:
+        """Let a key in no longer; return False if it was not let in before."""
+        held = self._by_bucket.get(key[-_BUCKET_LENGTH:], [])
+        if key not in held:
+            return False
+        held.remove(key)
+        return True
+
+    def find(self, challenge: str, response: str) -> str | None:
+        """Return the key with which `response` answers `challenge`, None if it is none of them."""
         digest, _, bucket = response.rpartition("-")
-        return any(
-            hmac.compare_digest(
-                hashlib.sha256(f"{challenge}|{key}".encode()).hexdigest(), digest.lower()
-            )
-            for key in self._by_bucket.get(bucket, ())
-        )
+        for key in self._by_bucket.get(bucket, ()):
+            expected = hashlib.sha256(f"{challenge}|{key}".encode()).hexdigest()
+            if hmac.compare_digest(expected.encode(), digest.lower().encode()):
+                return key
+        return None
 
 
 def new_challenge() -> str:
@@ -128,7 +136,7 @@ def greeting(challenge: str) -> bytes:
     return f"lsg_version={GATEWAY_VERSION}\ncram={challenge}\n".encode()
 
 
-def accepted(session_id: int) -> bytes:
+def accepted(session_id: int | str) -> bytes:
     """Return the answer to a good key."""
     return f"success=1|session_id={session_id}\n".encode()
 

@@ -16,8 +16,15 @@ from ifd.clock import Clock
 from ifd.errors import EnvironmentProblemError, PortInUseError
 from ifd.records import MBO_DTYPE, MboArray
 from ifd.units import NANOS_PER_SECOND
-from simulator.live.control import KeyRing
+from simulator.live.control import (
+    AUTHENTICATION_FAILED,
+    TOO_MANY_SESSIONS,
+    KeyRing,
+    ProtocolError,
+)
 from simulator.live.faults import Fault, FaultName, FaultPlan
+from simulator.live.limits import UNLIMITED, ConnectionGate, Limits
+from simulator.live.outlet import SLOW_READER_SECONDS
 from simulator.live.saboteur import Saboteur, Struck
 from simulator.live.session import ClientSession
 from simulator.live.sources import RecordSource
@@ -43,6 +50,10 @@ class LiveGateway:
         End sessions when a recording has been sent; otherwise they stay open, with heartbeats.
     plan : FaultPlan
         What shall go wrong, and when; `strike` adds to it.
+    limits : Limits
+        What clients are allowed; a process has those of the real gateway.
+    slow_reader_seconds : float
+        After how long a client that does not read is warned.
     """
 
     def __init__(
@@ -55,6 +66,8 @@ class LiveGateway:
         port: int = 0,
         close_at_end: bool = False,
         plan: FaultPlan = FaultPlan(),
+        limits: Limits = UNLIMITED,
+        slow_reader_seconds: float = SLOW_READER_SECONDS,
     ) -> None:
         self.host = host
         self.port = port
@@ -68,6 +81,9 @@ class LiveGateway:
         self._production: asyncio.Task[None] | None = None
         self._saboteur = Saboteur(plan)
         self._refusing: asyncio.Task[None] | None = None
+        self._limits = limits
+        self._gate = ConnectionGate(limits.connects_per_second)
+        self._slow_reader_seconds = slow_reader_seconds
 
     @property
     def struck(self) -> Sequence[Struck]:
@@ -198,6 +214,11 @@ class LiveGateway:
         await self._listen()
 
     async def _handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        address, *_ = writer.get_extra_info("peername")
+        if not self._gate.lets_in(address):
+            log.info("connection refused", reason="too many a second")
+            writer.close()
+            return
         task = asyncio.current_task()
         assert task is not None
         self._next_session_id += 1
@@ -205,7 +226,9 @@ class LiveGateway:
             reader,
             writer,
             source=self._source,
-            admits=self._keys.admits,
+            admit=self._admit,
+            limits=self._limits,
+            slow_reader_seconds=self._slow_reader_seconds,
             clock=self._clock,
             saboteur=self._saboteur,
             refuse=self._refuse,
@@ -221,3 +244,12 @@ class LiveGateway:
             log.info(
                 "session closed", session_id=session.session_id, records=session.outlet.records_sent
             )
+
+    def _admit(self, session: ClientSession, challenge: str, response: str) -> None:
+        key = self._keys.find(challenge, response)
+        if key is None:
+            raise ProtocolError(AUTHENTICATION_FAILED)
+        limit = self._limits.sessions_per_key
+        if limit is not None and sum(one.key == key for one in self._sessions) >= limit:
+            raise ProtocolError(TOO_MANY_SESSIONS)
+        session.key = key

@@ -67,6 +67,12 @@ def replay_completed(schema: str, ns: int) -> bytes:
     return _system(f"Finished {schema} replay", dbn.SystemCode.from_str("replay_completed"), ns)
 
 
+def slow_reader_warning(ns: int) -> bytes:
+    """Return the record that tells a client that it reads too slowly; nothing is skipped."""
+    text = "Slow reader detected: the session is behind"
+    return _system(text, dbn.SystemCode.from_str("slow_reader_warning"), ns)
+
+
 def heartbeat(ns: int) -> bytes:
     """Return the record that fills a silence."""
     return _system("Heartbeat", dbn.SystemCode.from_str("heartbeat"), ns)

@@ -15,17 +15,31 @@ from ifd.clock import Clock
 from ifd.records import NEWEST_VERSION, MboArray
 from simulator.live import messages
 
+SLOW_READER_SECONDS: Final = 1.0
 _WRITE_BUFFER: Final = 1 << 20
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 
 
 class Outlet:
-    """Writes to one connection, and waits while the client does not read."""
+    """Writes to one connection, and waits while the client does not read.
 
-    def __init__(self, writer: asyncio.StreamWriter, clock: Clock) -> None:
+    Parameters
+    ----------
+    slow_reader_seconds : float
+        How long to wait before the client is warned, and warned again, that it is behind.
+    """
+
+    def __init__(
+        self,
+        writer: asyncio.StreamWriter,
+        clock: Clock,
+        *,
+        slow_reader_seconds: float = SLOW_READER_SECONDS,
+    ) -> None:
         self.records_sent = 0
         self._writer = writer
         self._clock = clock
+        self._slow_reader_seconds = slow_reader_seconds
         self._ts_out = False
         self._compressor: zstandard.ZstdCompressionObj | None = None
         self._header_sent = False
@@ -56,11 +70,7 @@ class Outlet:
 
     async def records(self, records: list[bytes]) -> None:
         """Send single records of any type."""
-        if self._ts_out:
-            ns = self._clock.now_ns()
-            records = [messages.with_ts_out(record, ns) for record in records]
-        self.records_sent += len(records)
-        await self._binary(b"".join(records))
+        await self._binary(self._stamped(records))
 
     async def mbo(self, records: MboArray) -> None:
         """Send MBO records."""
@@ -73,6 +83,13 @@ class Outlet:
     async def octets(self, octets: bytes) -> None:
         """Send bytes as they are, records or not."""
         await self._binary(octets)
+
+    async def finish(self) -> None:
+        """Say that nothing follows, with FIN, and leave the other direction open."""
+        if self._compressor is not None:
+            self._writer.write(self._compressor.flush(zstandard.COMPRESSOBJ_FLUSH_FINISH))
+        await self._writer.drain()
+        self._writer.write_eof()
 
     def close(self) -> None:
         """End politely: what is buffered is sent, then FIN."""
@@ -92,9 +109,27 @@ class Outlet:
             await self._writer.wait_closed()
 
     async def _binary(self, octets: bytes) -> None:
+        self._write(octets)
+        while True:
+            try:
+                async with asyncio.timeout(self._slow_reader_seconds):
+                    await self._writer.drain()
+            except TimeoutError:
+                warning = messages.slow_reader_warning(self._clock.now_ns())
+                self._write(self._stamped([warning]))
+            else:
+                return
+
+    def _stamped(self, records: list[bytes]) -> bytes:
+        if self._ts_out:
+            ns = self._clock.now_ns()
+            records = [messages.with_ts_out(record, ns) for record in records]
+        self.records_sent += len(records)
+        return b"".join(records)
+
+    def _write(self, octets: bytes) -> None:
         self._last_sent = time.monotonic()
         if self._compressor is not None:
             octets = self._compressor.compress(octets)
             octets += self._compressor.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
         self._writer.write(octets)
-        await self._writer.drain()

@@ -26,6 +26,7 @@ from simulator.live.control import (
     refused,
 )
 from simulator.live.faults import Fault, FaultName
+from simulator.live.limits import Limits, SubscriptionThrottle
 from simulator.live.outlet import Outlet
 from simulator.live.saboteur import Saboteur
 from simulator.live.sources import RecordSource
@@ -42,8 +43,8 @@ class ClientSession:
 
     Parameters
     ----------
-    admits : callable
-        Given a challenge and its response, says whether the key is let in.
+    admit : callable
+        Given a challenge and its response, notes the session's key, or raises ProtocolError.
     saboteur : Saboteur
         Knows what shall go wrong.
     refuse : callable
@@ -56,7 +57,9 @@ class ClientSession:
         writer: asyncio.StreamWriter,
         *,
         source: RecordSource,
-        admits: Callable[[str, str], bool],
+        admit: Callable[[ClientSession, str, str], None],
+        limits: Limits,
+        slow_reader_seconds: float,
         clock: Clock,
         saboteur: Saboteur,
         refuse: Callable[[float], None],
@@ -64,12 +67,16 @@ class ClientSession:
         close_at_end: bool,
     ) -> None:
         self.session_id = session_id
+        self.key: str | None = None
+        """The key it was let in with."""
         self._saboteur = saboteur
         self._refuse = refuse
-        self.outlet = Outlet(writer, clock)
+        self.outlet = Outlet(writer, clock, slow_reader_seconds=slow_reader_seconds)
         self._reader = reader
         self._source = source
-        self._admits = admits
+        self._admit = admit
+        self._limits = limits
+        self._throttle = SubscriptionThrottle(limits.subscriptions_per_second)
         self._clock = clock
         self._close_at_end = close_at_end
         self._stream: Stream | None = None
@@ -125,8 +132,9 @@ class ClientSession:
 
     def _check(self, request: Authentication, challenge: str) -> None:
         spoilt = self._saboteur.spoils_connection(FaultName.AUTH_FAIL, self.session_id)
-        if spoilt or not self._admits(challenge, request.response):
+        if spoilt:
             raise ProtocolError(AUTHENTICATION_FAILED)
+        self._admit(self, challenge, request.response)
         if request.dataset != self._source.dataset:
             raise ProtocolError(
                 f"Dataset '{request.dataset}' is not served here, '{self._source.dataset}' is"
@@ -168,6 +176,7 @@ class ClientSession:
             self._clock,
             saboteur=self._saboteur,
             breaker=breaker,
+            limits=self._limits,
             session_id=self.session_id,
             heartbeat_seconds=request.heartbeat_seconds,
             close_at_end=self._close_at_end,
@@ -187,6 +196,7 @@ class ClientSession:
             request = parse_request(line)
             if isinstance(request, SessionStart):
                 return True
+            await self._throttle.turn()
             self._take_subscription(request, stream)
         return False
 

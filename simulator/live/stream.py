@@ -20,6 +20,7 @@ from ifd.records import NEWEST_VERSION
 from simulator.live import messages
 from simulator.live.breaking import Breaker
 from simulator.live.faults import Fault, FaultName
+from simulator.live.limits import Limits
 from simulator.live.outlet import Outlet
 from simulator.live.saboteur import Saboteur
 from simulator.live.selection import Selection
@@ -29,6 +30,7 @@ SERVED: Final = frozenset({"mbo", "definition"})
 QUIET: Final = frozenset({"status", "statistics"})
 """Schemas that are accepted although nothing of the kind ever happens here."""
 _BLOCK: Final = 8_192
+_AGED_OUT: Final = dbn.ErrorCode.from_str("replay_data_aged_out")
 _UNRESOLVED: Final = dbn.ErrorCode.from_str("symbol_resolution_failed")
 
 
@@ -63,6 +65,7 @@ class Stream:
         *,
         saboteur: Saboteur,
         breaker: Breaker,
+        limits: Limits,
         session_id: int,
         heartbeat_seconds: int,
         close_at_end: bool,
@@ -72,6 +75,7 @@ class Stream:
         self._clock = clock
         self._saboteur = saboteur
         self._breaker = breaker
+        self._limits = limits
         self._session_id = session_id
         self._heartbeat_seconds = heartbeat_seconds
         self._close_at_end = close_at_end
@@ -138,9 +142,24 @@ class Stream:
         await self._outlet.header(source.dataset, version=version)
         starts = [one.start_ns for one in self._asked if one.schema == "mbo"]
         asked = [start for start in starts if start is not None]
+        if any(0 < start < self._oldest_start_ns() for start in asked):
+            await self._refuse_replay()
+            return
         self._place = await self._replay_place(min(asked)) if asked else source.present()
         self._selection.edge = source.end
         await self._answer_subscriptions(may_replay=True)
+
+    def _oldest_start_ns(self) -> int:
+        # A start of 0 means the whole session, however long it is.
+        end = self._source.end
+        newest = self._source.read(max(end - 1, 0), end)
+        newest_ns = int(newest["ts_event"][0]) if len(newest) else self._clock.now_ns()
+        return self._limits.oldest_start_ns(newest_ns)
+
+    async def _refuse_replay(self) -> None:
+        text = "The start of the replay is older than what is held"
+        await self._outlet.records([messages.error(text, _AGED_OUT, self._clock.now_ns())])
+        self._over = True
 
     async def _replay_place(self, start_ns: int) -> int:
         place = await self._source.first_at(start_ns)
