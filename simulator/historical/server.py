@@ -20,6 +20,7 @@ from typing import Final
 import structlog
 import trustme
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ifd.clock import Clock
 from ifd.errors import EnvironmentProblemError, PortInUseError
@@ -106,7 +107,9 @@ class HistoricalServer:
         self.port = bound.getsockname()[1]
         authority = trustme.CA(organization_name="the local exchange")
         authority.cert_pem.write_to_path(str(self._options.ca_file))
-        self._server = _Server(_config(self.door, authority, self._options.host))
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert(self._options.host, "localhost").configure_cert(context)
+        self._server = _Server(_config(self.door, context))
         self._serving = asyncio.create_task(self._server.serve(sockets=[bound]))
         await self._server.listening.wait()
         log.info("historical API ready", host=self._options.host, port=self.port)
@@ -122,6 +125,19 @@ class HistoricalServer:
         self._server.should_exit = True
         await self._serving
         self._library.close()
+
+
+class _Connection(H11Protocol):
+    """A connection that does not outlive the server for a farewell.
+
+    TLS waits half a minute for a client long gone to say goodbye.
+    """
+
+    def shutdown(self) -> None:
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.abort()
+        else:
+            super().shutdown()
 
 
 class _Server(uvicorn.Server):
@@ -140,11 +156,10 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _config(door: Door, authority: trustme.CA, host: str) -> uvicorn.Config:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert(host, "localhost").configure_cert(context)
+def _config(door: Door, context: ssl.SSLContext) -> uvicorn.Config:
     return uvicorn.Config(
         door,
+        http=_Connection,
         ssl_context_factory=lambda _config, _default: context,
         lifespan="off",
         log_level="critical",  # it would call an answer that is cut on purpose an error

@@ -53,7 +53,7 @@ def serve(served_days: Path, tmp_path_factory: pytest.TempPathFactory) -> Serve:
                 ready.set()
                 await asyncio.to_thread(stop.wait)
 
-        thread = threading.Thread(target=lambda: asyncio.run(run()))
+        thread = threading.Thread(target=lambda: asyncio.run(run()), daemon=True)
         thread.start()
         try:
             assert ready.wait(20), "the API did not start"
