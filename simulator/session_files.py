@@ -43,15 +43,18 @@ Progress = Callable[[], None]
 
 
 @dataclass(slots=True)
-class _Interval:
-    # What the encoder asks of an interval of dates; `symbol` is the id as text.
+class Interval:
+    """What the encoder asks of an interval of dates; `symbol` is the id as text."""
+
     start_date: dt.date
     end_date: dt.date
     symbol: str
 
 
 @dataclass(slots=True)
-class _Mapping:
+class Mapping:
+    """The ids of one symbol, by date, as the encoder asks for them."""
+
     raw_symbol: str
     intervals: Sequence[MappingInterval]
 
@@ -186,7 +189,7 @@ def _metadata(schema: dbn.Schema, chain: Chain, dates: list[dt.date]) -> bytes:
         schema=schema,
         symbols=symbols,
         mappings=[
-            _Mapping(contract.raw_symbol, [_Interval(dates[0], after, str(contract.instrument_id))])
+            Mapping(contract.raw_symbol, [Interval(dates[0], after, str(contract.instrument_id))])
             for contract in chain.contracts
         ],
     )
