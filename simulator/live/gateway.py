@@ -33,6 +33,7 @@ log = structlog.get_logger(__name__)
 
 _LONGEST_LINE: Final = 1 << 20
 _FAREWELL_SECONDS: Final = 1.0
+_LISTEN_AGAIN_SECONDS: Final = 0.1
 
 
 class LiveGateway:
@@ -211,7 +212,15 @@ class LiveGateway:
 
     async def _listen_again(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
-        await self._listen()
+        while True:
+            try:
+                await self._listen()
+            except OSError as error:
+                # Somebody took the port meanwhile: the gateway comes back when it is free.
+                log.warning("cannot listen again yet", port=self.port, reason=str(error))
+                await asyncio.sleep(_LISTEN_AGAIN_SECONDS)
+            else:
+                return
 
     async def _handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         address, *_ = writer.get_extra_info("peername")

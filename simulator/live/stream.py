@@ -1,8 +1,8 @@
 """The binary half of a session: answers subscriptions, replays, then follows the source.
 
 Order after the session's header, per subscription: acknowledgement, symbol mappings, a resolution
-error for each symbol that means nothing, then definitions or a snapshot if they were asked for.
-Market data follows once all are answered. A stream keeps its own place in the source and waits for
+error for each symbol that means nothing, then definitions if they were asked for. Snapshots and
+market data follow once all are answered. A stream keeps its own place in the source and waits for
 its own socket, so a client that reads slowly holds up nobody but itself.
 """
 
@@ -87,6 +87,7 @@ class Stream:
         self._place = 0
         self._replaying = False
         self._overlap_ns = 0
+        self._snapshots: list[tuple[int, list[int]]] = []
 
     def subscribe(self, asked: Subscription) -> None:
         """Take in a subscription; it is answered when the stream gets to it."""
@@ -171,6 +172,11 @@ class Stream:
     async def _answer_subscriptions(self, *, may_replay: bool) -> None:
         while self._asked:
             await self._answer(self._asked.pop(0), may_replay=may_replay)
+        while self._snapshots:
+            # After everything else that was asked for: definitions come before their orders.
+            place, idents = self._snapshots.pop(0)
+            taken = await self._source.snapshot(place, idents, self._clock.now_ns())
+            await self._outlet.mbo(taken)
 
     async def _answer(self, asked: Subscription, *, may_replay: bool) -> None:
         ns = self._clock.now_ns()
@@ -196,7 +202,7 @@ class Stream:
             await self._replay_definitions(set(idents), start_ns)
         elif asked.schema == "mbo":
             place = self._source.present() if may_replay else self._source.end
-            await self._follow(idents, place, start_ns, snapshot=asked.snapshot)
+            self._follow(idents, place, start_ns, snapshot=asked.snapshot)
 
     async def _replay_definitions(self, idents: set[int], start_ns: int) -> None:
         # Only with a start: otherwise only new listings come, as on the real gateway.
@@ -208,7 +214,7 @@ class Stream:
         records.append(messages.replay_completed("definition", self._clock.now_ns()))
         await self._outlet.records(records)
 
-    async def _follow(
+    def _follow(
         self, idents: list[int], place: int, start_ns: int | None, *, snapshot: bool
     ) -> None:
         self._source.begin()
@@ -217,8 +223,7 @@ class Stream:
             self._replaying = True
             return
         if snapshot:
-            taken = await self._source.snapshot(place, idents, self._clock.now_ns())
-            await self._outlet.mbo(taken)
+            self._snapshots.append((place, idents))
         self._selection.add(idents, place)
 
     async def _send_block(self) -> None:

@@ -294,6 +294,20 @@ async def test_who_joins_with_a_snapshot_ends_with_the_book_of_who_was_there() -
 
 
 @pytest.mark.asyncio
+async def test_definitions_come_before_the_orders_whatever_was_asked_for_first() -> None:
+    async with serving(simulated()) as gateway:
+        client = await connect(gateway)
+        client.subscribe("mbo", "NQ.OPT", "parent", snapshot=True)
+        client.subscribe("definition", "NQ.OPT", "parent", start=0)
+        client.start()
+        await until(lambda: client.of(dbn.MBOMsg))
+
+    first = client.records.index(client.of(dbn.MBOMsg)[0])
+    before = {one.instrument_id for one in client.records[:first] if hasattr(one, "strike_price")}
+    assert before == {one.instrument_id for one in client.of(dbn.InstrumentDefMsg)} != set()
+
+
+@pytest.mark.asyncio
 async def test_symbols_that_mean_nothing_are_named_and_the_others_served() -> None:
     async with serving(simulated()) as gateway:
         client = await connect(gateway)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import struct
 import time
 from collections.abc import AsyncIterator
 
 import databento_dbn as dbn
 import numpy as np
 import pytest
+import zstandard
 from databento.common.cram import get_challenge_response
 from databento.common.error import BentoError
 
@@ -86,13 +86,20 @@ class Seen:
         return [int(one.code) for one in decoder.decode() if isinstance(one, dbn.ErrorMsg)]
 
 
-async def receive(port: int, *, start: int | None = None, seconds: float = 10.0) -> Seen:
+async def receive(
+    port: int,
+    *,
+    start: int | None = None,
+    symbols: str = "ALL_SYMBOLS",
+    compression: str = "none",
+    seconds: float = 10.0,
+) -> Seen:
     """Play a client with no policy of its own: read until the end, or for so long."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     octets, end = b"", "silence"
     try:
         async with asyncio.timeout(seconds):
-            version = await _begin(reader, writer, start)
+            await _begin(reader, writer, start, symbols, compression)
             while part := await reader.read(1 << 20):
                 octets += part
             end = "fin"
@@ -102,25 +109,30 @@ async def receive(port: int, *, start: int | None = None, seconds: float = 10.0)
         end = "rst"
     finally:
         writer.close()
-    return Seen(version, octets, end)
+    if compression == "zstd":
+        octets = zstandard.ZstdDecompressor().decompressobj().decompress(octets)
+    header = HEADER_PREFIX + int.from_bytes(octets[4:HEADER_PREFIX], "little")
+    return Seen(octets[3], octets[header:], end)
 
 
 async def _begin(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, start: int | None
-) -> int:
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    start: int | None,
+    symbols: str,
+    compression: str,
+) -> None:
     assert (await reader.readline()).startswith(b"lsg_version=")
     challenge = (await reader.readline()).decode().strip().removeprefix("cram=")
     answer = get_challenge_response(challenge, DEFAULT_KEY)
-    writer.write(f"auth={answer}|dataset=GLBX.MDP3|encoding=dbn|ts_out=0\n".encode())
+    asked = f"dataset=GLBX.MDP3|encoding=dbn|ts_out=0|compression={compression}"
+    writer.write(f"auth={answer}|{asked}\n".encode())
     response = (await reader.readline()).decode()
     if not response.startswith("success=1"):
         raise BentoError(response)
     replay = "" if start is None else f"|start={start}"
-    writer.write(f"schema=mbo|stype_in=raw_symbol|symbols=ALL_SYMBOLS{replay}\n".encode())
+    writer.write(f"schema=mbo|stype_in=raw_symbol|symbols={symbols}{replay}\n".encode())
     writer.write(b"start_session=0\n")
-    prefix = await reader.readexactly(HEADER_PREFIX)
-    await reader.readexactly(struct.unpack("<I", prefix[4:])[0])
-    return prefix[3]
 
 
 async def test_an_array_comes_out_byte_for_byte() -> None:
@@ -130,6 +142,27 @@ async def test_an_array_comes_out_byte_for_byte() -> None:
 
     assert seen.mbo().tobytes() == records.tobytes()
     assert seen.end == "fin"
+
+
+async def test_clients_at_the_same_time_are_each_sent_what_they_asked_for() -> None:
+    records = market(200_000)
+    async with serving(records) as gateway:
+        seen = await asyncio.gather(
+            *(receive(gateway.port, start=0, symbols=symbols) for symbols in ("1,2", "3", "9,4,1"))
+        )
+
+    for one, idents in zip(seen, ([1, 2], [3], [9, 4, 1]), strict=True):
+        expected = records[np.isin(records["instrument_id"], idents)]
+        assert one.mbo().tobytes() == expected.tobytes()
+
+
+async def test_nothing_waits_in_the_compressor() -> None:
+    records = market(1_000)
+    async with serving(records, "hang:777") as gateway:
+        seen = await receive(gateway.port, seconds=0.3, compression="zstd")
+
+    assert seen.end == "silence"
+    assert seen.mbo().tobytes() == records[:777].tobytes()
 
 
 async def test_who_joins_an_array_later_sees_what_is_left_and_a_replay_brings_the_rest() -> None:
