@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from cli import baselines, books, database, doctor, signals, simulator, status, up
+from cli import baselines, books, database, doctor, historical, signals, simulator, status, up
 from ifd.errors import ConfigurationError, IfdError
 
 app = typer.Typer(
@@ -29,6 +29,7 @@ app.command("status")(status.status)
 app.command("doctor")(doctor.doctor)
 app.add_typer(baselines.app, name="baselines")
 app.add_typer(signals.app, name="signals")
+app.add_typer(historical.app, name="historical")
 app.add_typer(database.app, name="db")
 
 
