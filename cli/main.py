@@ -9,7 +9,19 @@ import sys
 
 import typer
 
-from cli import archive, baselines, books, database, doctor, gaps, signals, simulator, status, up
+from cli import (
+    archive,
+    baselines,
+    books,
+    database,
+    doctor,
+    gaps,
+    historical,
+    signals,
+    simulator,
+    status,
+    up,
+)
 from ifd.errors import ConfigurationError, IfdError
 
 app = typer.Typer(
@@ -31,6 +43,7 @@ app.command("gaps")(gaps.gaps)
 app.add_typer(archive.app, name="archive")
 app.add_typer(baselines.app, name="baselines")
 app.add_typer(signals.app, name="signals")
+app.add_typer(historical.app, name="historical")
 app.add_typer(database.app, name="db")
 
 

@@ -64,6 +64,20 @@ class FeedSettings(_Section):
         return self.host or f"{self.dataset.lower().replace('.', '-')}.lsg.databento.com"
 
 
+class HistoricalSettings(_Section):
+    """Where history comes from."""
+
+    gateway: str | None = Field(
+        None, description="host:port of the historical API; empty: the provider's own"
+    )
+
+    @field_validator("gateway", mode="before")
+    @classmethod
+    def _empty_is_the_providers_own(cls, value: Any) -> Any:
+        # Any: a validator before parsing sees whatever the environment or a caller gave.
+        return value or None
+
+
 class SessionSettings(_Section):
     """When the market is watched."""
 
@@ -148,6 +162,7 @@ class Settings(BaseSettings):
     database_url: str = DEFAULT_DATABASE_URL
     log_directory: Path = Path("var/log")
     feed: FeedSettings = FeedSettings()
+    historical: HistoricalSettings = HistoricalSettings()
     session: SessionSettings = SessionSettings()
     windows: WindowSettings = WindowSettings()
     baseline: BaselineSettings = BaselineSettings()

@@ -16,6 +16,14 @@ IfdError
 │   ├── GatewayRefusedError          a fatal error code: do not retry
 │   ├── FeedInterruptedError         the connection was lost: reconnect and resume
 │   └── IngestLostError              the process that reads the socket is gone: start again
+├── HistoryError                     a request for history was not fulfilled
+│   ├── HistoryDelayedError          busy, broken or unreachable: ask again later
+│   ├── DownloadBrokenError          paid bytes came, but not whole: look, then pay again
+│   ├── HistoryRefusedError          the request is wrong as it is: never send it again
+│   │   └── SymbolsUnknownError      none of its symbols exists in its range
+│   ├── HistoryUnlicensedError       it takes a license this account has not
+│   ├── RangeUnavailableError        the range is not (yet) there: ask for another
+│   └── BudgetExceededError          it would cost more than may be spent
 └── AlreadyStreamingError            another process streams this shard
 """
 
@@ -136,6 +144,70 @@ class IngestLostError(FeedError):
         super().__init__(
             "the process that reads the feed is gone; what it had written is in the archive, and "
             "the next stream goes on from there"
+        )
+
+
+class HistoryError(IfdError):
+    """A request for history was not fulfilled.
+
+    `bytes_received` came over the wire before it failed and are paid for; 0 for a request that is
+    free or was refused.
+    """
+
+    def __init__(self, message: str, *, bytes_received: int = 0) -> None:
+        self.bytes_received = bytes_received
+        super().__init__(message)
+
+
+class HistoryDelayedError(HistoryError):
+    """The provider is busy, broken or unreachable, and stayed so while it was asked again."""
+
+    def __init__(
+        self, reason: str, *, retry_after_ns: int | None = None, bytes_received: int = 0
+    ) -> None:
+        self.retry_after_ns = retry_after_ns
+        super().__init__(
+            f"history is not to be had now ({reason}): try again later",
+            bytes_received=bytes_received,
+        )
+
+
+class DownloadBrokenError(HistoryError):
+    """Bytes that are paid for came, but not the whole of what was asked for, or not that."""
+
+    def __init__(self, name: str, reason: str, *, bytes_received: int) -> None:
+        super().__init__(
+            f"{name} did not arrive whole ({reason}); {bytes_received:,} bytes were received and "
+            "count as spent: run it again to fetch what is missing",
+            bytes_received=bytes_received,
+        )
+
+
+class HistoryRefusedError(HistoryError):
+    """The provider will never fulfil this request as it is."""
+
+
+class SymbolsUnknownError(HistoryRefusedError):
+    """None of the symbols means an instrument in the range."""
+
+
+class HistoryUnlicensedError(HistoryError):
+    """The request takes a license that this account has not."""
+
+
+class RangeUnavailableError(HistoryError):
+    """The provider has not, or not yet, what the range asks for."""
+
+
+class BudgetExceededError(HistoryError):
+    """The request would cost more than may be spent; nothing was sent."""
+
+    def __init__(self, needed_micro_dollars: int, left_micro_dollars: int) -> None:
+        self.needed_micro_dollars = needed_micro_dollars
+        self.left_micro_dollars = left_micro_dollars
+        super().__init__(
+            f"this costs ${needed_micro_dollars / 1e6:,.6f} and ${left_micro_dollars / 1e6:,.6f} "
+            "may still be spent: raise the cap, or ask for less"
         )
 
 

@@ -39,14 +39,14 @@ EXCHANGES_KEPT: Final = 10_000
 RETRY_AFTER_SECONDS: Final = 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Exchange:
-    """One request and what became of it: `status` is 0 when nothing was answered."""
+    """One request and what has become of it so far: `status` is 0 while nothing was answered."""
 
     request_id: str
     method: str
-    status: int
-    bytes_sent: int
+    status: int = 0
+    bytes_sent: int = 0
 
 
 class Door:
@@ -83,15 +83,12 @@ class Door:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         method = scope["path"].removeprefix(PATH)
-        outlet = _Outlet(send)
+        exchange = Exchange(uuid.uuid4().hex, method)
+        self.exchanges.append(exchange)
         try:
-            await self._admit(method, scope, receive, outlet)
+            await self._admit(method, scope, receive, _Outlet(send, exchange))
         except _CutError:
-            log.info("connection broken on purpose", method=method, bytes=outlet.bytes_sent)
-        finally:
-            self.exchanges.append(
-                Exchange(outlet.request_id, method, outlet.status, outlet.bytes_sent)
-            )
+            log.info("connection broken on purpose", method=method, bytes=exchange.bytes_sent)
 
     async def _admit(self, method: str, scope: Scope, receive: Receive, outlet: _Outlet) -> None:
         try:
@@ -132,18 +129,19 @@ class _CutError(Exception):
 class _Outlet:
     """Sends on to the socket: with a request id, counted, and with the planned fault."""
 
-    def __init__(self, send: Send) -> None:
-        self.request_id = uuid.uuid4().hex
-        self.status = 0
-        self.bytes_sent = 0
+    def __init__(self, send: Send, exchange: Exchange) -> None:
         self.cut = False
         self.pause_seconds = 0.0
         self._send = send
+        self._exchange = exchange
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self.status = message["status"]
-            message["headers"] = [*message["headers"], (b"request-id", self.request_id.encode())]
+            self._exchange.status = message["status"]
+            message["headers"] = [
+                *message["headers"],
+                (b"request-id", self._exchange.request_id.encode()),
+            ]
             if self.cut:  # a length would tell the client at once that something is missing
                 message["headers"] = [h for h in message["headers"] if h[0] != b"content-length"]
             await self._send(message)
@@ -154,8 +152,8 @@ class _Outlet:
         if self.cut:
             body = body[: len(body) // 2]
             message = {**message, "body": body, "more_body": True}
+        self._exchange.bytes_sent += len(body)  # first: whoever has the bytes can rely on it
         await self._send(message)
-        self.bytes_sent += len(body)
         if self.cut and body:
             raise _CutError
 

@@ -1,0 +1,396 @@
+"""History as the rest of the project asks for it: quoted, paid within a purse, kept for good.
+
+A slice is written under a temporary name, verified, and renamed; one that has its name is finished
+and never asked for again. What a broken or killed download received is booked as spent, because
+the provider bills what it has sent, and a repetition pays again.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import ROUND_CEILING, Decimal
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from ifd.clock import Clock, SystemClock
+from ifd.errors import (
+    DownloadBrokenError,
+    HistoryError,
+    InputError,
+    SymbolsUnknownError,
+)
+from ifd.gateway.historical.client import Patience, ProviderClient, Sleep, parameters
+from ifd.gateway.historical.purse import Purse
+from ifd.gateway.historical.request import HistoricalRequest
+from ifd.gateway.historical.verify import received_bytes, verified_bytes
+from ifd.replay import read_definitions
+from ifd.symbols import Instrument
+from ifd.units import NANOS_PER_SECOND, ns_from_datetime
+
+log = structlog.get_logger(__name__)
+
+PART_SUFFIX: Final = ".part"
+MICRO: Final = 1_000_000
+_STREAMING: Final = "historical-streaming"
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """What a request costs, in micro-dollars rounded up, and its uncompressed size."""
+
+    micro_dollars: int
+    billable_bytes: int
+
+    @property
+    def dollars(self) -> Decimal:
+        """The same amount in US dollars."""
+        return Decimal(self.micro_dollars) / MICRO
+
+
+@dataclass(frozen=True, slots=True)
+class DayCondition:
+    """The state of one UTC day: `available`, `degraded`, `pending` or `missing`."""
+
+    date: dt.date
+    condition: str
+    last_modified: dt.date | None
+
+    @property
+    def degraded(self) -> bool:
+        """True when what is there is known to be poor."""
+        return self.condition == "degraded"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a fetch has come, after each slice; bytes are uncompressed."""
+
+    slices_done: int
+    slices: int
+    bytes_done: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What a fetch gave.
+
+    `files` are in order of time, then of symbol; a slice without a record has none. `bytes` and
+    `records` are those of all files, `bytes_received` what this fetch was sent and
+    `micro_dollars` what it has cost, broken attempts included. `bytes_abandoned` were received by
+    an earlier process that was killed. `unknown_symbols` mean nothing in any slice; `notices` are
+    the provider's own warnings.
+    """
+
+    files: tuple[Path, ...]
+    records: int
+    bytes: int
+    bytes_received: int
+    bytes_abandoned: int
+    micro_dollars: int
+    slices_on_disk: int
+    unknown_symbols: tuple[str, ...]
+    notices: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class _Account:
+    """What a fetch has spent so far."""
+
+    bytes_received: int = 0
+    bytes_abandoned: int = 0
+    micro_dollars: int = 0
+
+
+class HistoricalSource:
+    """The provider's history.
+
+    Parameters
+    ----------
+    key : str
+        API key; it appears in no representation, log or error.
+    dataset : str
+        Dataset of `conditions`, `unit_prices` and `definitions`; a request names its own.
+    gateway : str or None
+        `host:port` of another historical API; None is the provider's own.
+    sleep : callable of float
+        Waits so many seconds.
+    """
+
+    def __init__(
+        self,
+        key: str,
+        *,
+        dataset: str = "GLBX.MDP3",
+        gateway: str | None = None,
+        clock: Clock | None = None,
+        patience: Patience | None = None,
+        sleep: Sleep = time.sleep,
+    ) -> None:
+        self._dataset = dataset
+        self._patience = patience or Patience()
+        self._client = ProviderClient(
+            key,
+            gateway=gateway,
+            clock=clock or SystemClock(),
+            patience=self._patience,
+            sleep=sleep,
+        )
+
+    def quote(self, request: HistoricalRequest) -> Quote:
+        """Return what a request would cost now; free.
+
+        The provider's own quote is the authority: it knows the plan's discounts.
+
+        Raises
+        ------
+        HistoryError, AuthenticationFailedError
+            If it was refused or is not to be had.
+        """
+        asked = parameters(request.normalised())
+        size = int(self._client.ask("get_billable_size", **asked))
+        cost = self._client.ask("get_cost", **asked) if size else 0.0
+        return Quote(_micro_dollars(cost), size)
+
+    def quote_missing(self, request: HistoricalRequest, directory: Path) -> Quote:
+        """Return what `fetch` would still have to pay: the slices that are not finished; free.
+
+        Raises
+        ------
+        HistoryError, AuthenticationFailedError
+            As `quote`.
+        """
+        slices = list(request.slices())
+        missing = [part for part in slices if not (directory / part.file_name()).exists()]
+        if len(missing) == len(slices):
+            return self.quote(request)
+        quotes = [quote for part in missing if (quote := self._quote_if_known(part)) is not None]
+        return Quote(
+            sum(quote.micro_dollars for quote in quotes),
+            sum(quote.billable_bytes for quote in quotes),
+        )
+
+    def record_count(self, request: HistoricalRequest) -> int:
+        """Return how many records a request would give; free."""
+        return int(self._client.ask("get_record_count", **parameters(request.normalised())))
+
+    def conditions(self, start: dt.date, end: dt.date) -> list[DayCondition]:
+        """Return the condition of each day of `[start, end]`; free."""
+        answer = self._client.ask(
+            "get_dataset_condition", dataset=self._dataset, start_date=start, end_date=end
+        )
+        return [
+            DayCondition(
+                dt.date.fromisoformat(one["date"]),
+                one["condition"],
+                None
+                if one["last_modified_date"] is None
+                else dt.date.fromisoformat(one["last_modified_date"]),
+            )
+            for one in answer
+        ]
+
+    def unit_prices(self) -> dict[str, Decimal]:
+        """Return the list price of a GiB of each schema, in US dollars; free.
+
+        A subscriber may pay less: `quote` knows.
+        """
+        answer = self._client.ask("list_unit_prices", dataset=self._dataset)
+        prices: Mapping[str, float] = next(
+            (one["unit_prices"] for one in answer if one["mode"] == _STREAMING), {}
+        )
+        return {schema: Decimal(str(price)) for schema, price in prices.items()}
+
+    def definitions(
+        self, date: dt.date, symbols: tuple[str, ...], directory: Path, purse: Purse
+    ) -> list[Instrument]:
+        """Return the instruments of a UTC day, fetched into `directory` unless they are there.
+
+        Raises
+        ------
+        HistoryError, AuthenticationFailedError
+            As `fetch`.
+        """
+        start_ns = ns_from_datetime(dt.datetime.combine(date, dt.time(), tzinfo=dt.UTC))
+        request = HistoricalRequest(
+            schema="definition",
+            symbols=symbols,
+            start_ns=start_ns,
+            end_ns=start_ns + 86_400 * NANOS_PER_SECOND,
+            dataset=self._dataset,
+        )
+        fetched = self.fetch(request, directory, purse)
+        return [one for path in fetched.files for one in read_definitions(path)]
+
+    def fetch(
+        self,
+        request: HistoricalRequest,
+        directory: Path,
+        purse: Purse,
+        on_progress: Callable[[Progress], None] = lambda _: None,
+    ) -> Fetched:
+        """Download a request slice by slice into `directory`; finished slices are not paid again.
+
+        Interrupted at any point, the same call resumes. One process at a time may fetch into a
+        directory.
+
+        Raises
+        ------
+        BudgetExceededError
+            Before the slice that the purse does not pay; finished ones stay.
+        HistoryError, AuthenticationFailedError
+            As the provider demands; `bytes_received` says what this fetch was sent and has paid.
+        InputError
+            If a finished file is no longer what it was: it has to be removed by hand, since
+            fetching it again costs money.
+        """
+        directory.mkdir(parents=True, exist_ok=True)
+        account = _Account()
+        try:
+            return self._fetch(request, directory, purse, on_progress, account)
+        except HistoryError as error:
+            error.bytes_received = account.bytes_received
+            raise
+
+    def _fetch(
+        self,
+        request: HistoricalRequest,
+        directory: Path,
+        purse: Purse,
+        on_progress: Callable[[Progress], None],
+        account: _Account,
+    ) -> Fetched:
+        slices = list(request.slices())
+        files: list[Path] = []
+        known: set[str] = set()
+        records = octets = on_disk = 0
+        for number, part in enumerate(slices, start=1):
+            path = directory / part.file_name()
+            on_disk += path.exists()
+            try:
+                found = path.exists() or self._obtain(part, path, purse, account)
+                known.update(part.symbols)
+            except SymbolsUnknownError:
+                found = False  # a parent may have nothing listed on a day; said below if on none
+            if found:
+                more_records, more_octets = verified_bytes(path, part)
+                records, octets = records + more_records, octets + more_octets
+                files.append(path)
+            on_progress(Progress(number, len(slices), octets))
+        unknown = set(request.normalised().symbols) - known
+        if not known:
+            raise SymbolsUnknownError(
+                f"history was refused: none of {', '.join(sorted(unknown))} exists in the range"
+            )
+        return Fetched(
+            files=tuple(files),
+            records=records,
+            bytes=octets,
+            bytes_received=account.bytes_received,
+            bytes_abandoned=account.bytes_abandoned,
+            micro_dollars=account.micro_dollars,
+            slices_on_disk=on_disk,
+            unknown_symbols=tuple(sorted(unknown)),
+            notices=tuple(self._client.notices),
+        )
+
+    def _quote_if_known(self, request: HistoricalRequest) -> Quote | None:
+        try:
+            return self.quote(request)
+        except SymbolsUnknownError:
+            return None
+
+    def _obtain(
+        self, request: HistoricalRequest, path: Path, purse: Purse, account: _Account
+    ) -> bool:
+        """Pay for a slice and put it in its place; False when there is nothing in it."""
+        quote = self.quote(request)
+        partial = path.with_name(path.name + PART_SUFFIX)
+        if partial.exists():
+            self._book_abandoned(request, quote, partial, purse, account)
+        if not quote.billable_bytes:
+            return False
+        self._client.retried(
+            lambda: self._attempt(request, quote, partial, purse, account),
+            self._patience.paid_attempts,
+        )
+        self._require_whole(request, quote, partial, account)
+        partial.replace(path)
+        return True
+
+    def _attempt(
+        self,
+        request: HistoricalRequest,
+        quote: Quote,
+        partial: Path,
+        purse: Purse,
+        account: _Account,
+    ) -> None:
+        fingerprint = request.fingerprint()
+        purse.reserve(fingerprint, quote.micro_dollars)
+        whole = False
+        try:
+            self._client.download(request, partial)
+            whole = True
+        finally:
+            # Whatever ended it, Ctrl-C included, what came is booked before anything else.
+            size = partial.stat().st_size if partial.exists() else 0
+            cost = quote.micro_dollars if whole else _cost_of_part(partial, quote)
+            purse.settle(fingerprint, cost, size)
+            account.bytes_received += size
+            account.micro_dollars += cost
+            if not whole:
+                partial.unlink(missing_ok=True)
+
+    def _require_whole(
+        self, request: HistoricalRequest, quote: Quote, partial: Path, account: _Account
+    ) -> None:
+        try:
+            found = verified_bytes(partial, request)[1]
+        except InputError as error:
+            reason = str(error)
+        else:
+            expected = quote.billable_bytes
+            if found == expected or found == self.quote(request).billable_bytes:
+                return  # the second: a range that touches the present grows
+            reason = f"{found:,} bytes of records came, {expected:,} were quoted"
+        size = partial.stat().st_size
+        partial.unlink()
+        log.warning("a download is not whole", file=partial.name, bytes=size, reason=reason)
+        raise DownloadBrokenError(
+            partial.name.removesuffix(PART_SUFFIX), reason, bytes_received=account.bytes_received
+        )
+
+    def _book_abandoned(
+        self,
+        request: HistoricalRequest,
+        quote: Quote,
+        partial: Path,
+        purse: Purse,
+        account: _Account,
+    ) -> None:
+        size = partial.stat().st_size
+        cost = _cost_of_part(partial, quote)
+        purse.book_abandoned(request.fingerprint(), cost, size)
+        partial.unlink()
+        account.bytes_abandoned += size
+        account.micro_dollars += cost
+        log.warning("an earlier download was abandoned", file=partial.name, bytes=size)
+
+
+def _micro_dollars(dollars: float) -> int:
+    """Return micro-dollars, rounded up; the float is taken as the decimal number it prints as."""
+    exact = Decimal(str(dollars)) * MICRO
+    return int(exact.to_integral_value(rounding=ROUND_CEILING))
+
+
+def _cost_of_part(partial: Path, quote: Quote) -> int:
+    """Return what a broken download cost: its share of the quote, rounded up."""
+    if not partial.exists() or not quote.billable_bytes:
+        return 0
+    received = min(received_bytes(partial), quote.billable_bytes)
+    return -(-quote.micro_dollars * received // quote.billable_bytes)

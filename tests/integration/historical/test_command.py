@@ -1,0 +1,90 @@
+"""`ifd historical` as a person runs it, against the local API."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from cli.main import app
+from ifd.errors import BudgetExceededError
+from simulator.historical import HistoricalServer
+from simulator.live import DEFAULT_KEY
+
+pytestmark = pytest.mark.integration
+
+SPAN = ["--start", "2026-10-05T13:30", "--end", "2026-10-05T14:00:00Z", "--symbol", "NQ.OPT"]
+
+
+@pytest.fixture(autouse=True)
+def _environment(api: HistoricalServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABENTO_API_KEY", DEFAULT_KEY)
+    monkeypatch.setenv("IFD_HISTORICAL__GATEWAY", api.address)
+
+
+def run(*arguments: str, answer: str | None = None) -> Result:
+    return CliRunner().invoke(app, ["historical", *arguments], input=answer)
+
+
+def test_a_quote_says_price_and_size() -> None:
+    said = run("quote", *SPAN)
+    as_json = json.loads(run("quote", *SPAN, "--json").stdout)
+
+    assert said.exit_code == 0, said.output
+    assert f"${as_json['micro_dollars'] / 1e6:,.6f}" in said.stdout
+    assert f"{as_json['billable_bytes']:,} bytes of mbo" in said.stdout
+    assert (as_json["symbols"], as_json["slices"]) == (["NQ.OPT"], 1)
+    assert len(as_json["fingerprint"]) == 64
+
+
+def test_nothing_is_spent_until_the_person_agrees(api: HistoricalServer, tmp_path: Path) -> None:
+    refused = run("fetch", *SPAN, "--out", str(tmp_path), answer="n\n")
+    asked = [one.method for one in api.door.exchanges]
+
+    agreed = run("fetch", *SPAN, "--out", str(tmp_path), answer="y\n")
+
+    assert refused.exit_code == 1
+    assert "timeseries.get_range" not in asked
+    assert agreed.exit_code == 0, agreed.output
+    assert "1 files" in agreed.stdout
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_second_fetch_finds_everything_there(tmp_path: Path) -> None:
+    first = json.loads(run("fetch", *SPAN, "--out", str(tmp_path), "--yes", "--json").stdout)
+
+    again = run("fetch", *SPAN, "--out", str(tmp_path))
+
+    assert first["micro_dollars"] > 0
+    assert again.exit_code == 0, again.output
+    assert "$0.000000 spent" in again.stdout
+    assert "1 slices were there already" in again.stdout
+
+
+def test_the_cap_stops_a_fetch_before_it_begins(api: HistoricalServer, tmp_path: Path) -> None:
+    stopped = run("fetch", *SPAN, "--out", str(tmp_path), "--yes", "--max-cost", "0.000001")
+
+    assert isinstance(stopped.exception, BudgetExceededError)
+    assert "timeseries.get_range" not in [one.method for one in api.door.exchanges]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_conditions_and_prices_are_shown() -> None:
+    days = run("condition", "--start", "2026-10-05", "--end", "2026-10-07")
+    prices = run("prices", "--json")
+
+    assert [line.split()[1].rstrip(",") for line in days.stdout.splitlines()] == [
+        "available",
+        "degraded",
+        "missing",
+    ]
+    assert json.loads(prices.stdout)["mbo"] == 1.8
+
+
+def test_a_moment_that_is_none_is_a_wrong_use() -> None:
+    wrong = run("quote", "--start", "noon", "--end", "2026-10-05T14:00")
+
+    assert wrong.exit_code == 2
+    assert "noon" in wrong.output
