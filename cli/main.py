@@ -17,6 +17,7 @@ from cli import (
     doctor,
     gaps,
     historical,
+    parents,
     signals,
     simulator,
     status,
@@ -40,6 +41,7 @@ app.command("gateway")(simulator.gateway)
 app.command("status")(status.status)
 app.command("doctor")(doctor.doctor)
 app.command("gaps")(gaps.gaps)
+app.command("parents")(parents.parents)
 app.add_typer(archive.app, name="archive")
 app.add_typer(baselines.app, name="baselines")
 app.add_typer(signals.app, name="signals")

@@ -70,6 +70,9 @@ class HistoricalSettings(_Section):
     gateway: str | None = Field(
         None, description="host:port of the historical API; empty: the provider's own"
     )
+    definitions_max_cost: float = Field(
+        1.0, ge=0, description="US dollars a night for the definitions of all symbols; 0: never"
+    )
 
     @field_validator("gateway", mode="before")
     @classmethod

@@ -1,4 +1,4 @@
-"""Nightly: what is usual for each instrument and time of day, from the last archived sessions."""
+"""Nightly: what is usual for each instrument and time of day, and whether all are watched."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from models.database import require_current
 from runtime.supervisor import settings_of
 from tasks.artifacts import publish_baselines
 from tasks.baselines import choose_files, coverage, rebuild_from
+from tasks.parents import check_parents
 
 
 def name_run() -> str:
@@ -38,6 +39,7 @@ def rebuild_baselines(
     settings = settings_of(shard, profile=profile)
     require_current(settings.database_url)
     engine = make_engine(settings.database_url)
+    drift = check_parents(shard=settings.feed.shard, profile=settings.profile)
     chosen = files or [str(path) for path in choose_files(engine, settings)]
     if not chosen:
         reason = f"the archive of shard {settings.feed.shard} holds no whole session yet"
@@ -52,5 +54,6 @@ def rebuild_baselines(
         f"{made.rows:,} baselines of {made.keys:,} strikes and peer groups from "
         f"{len(made.sessions)} sessions until {made.as_of} ({made.records:,} records)"
     )
+    told = f"{drift}. {told}" if drift else told
     publish_baselines(coverage(engine, settings), description=told)
     return Completed(message=told)
