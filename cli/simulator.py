@@ -102,11 +102,25 @@ def gateway(
     session: Annotated[
         str, typer.Option("--instruments-session-date", help="whose instruments, or auto")
     ] = "auto",
+    max_connects: Annotated[
+        int, typer.Option("--max-connects", min=0, help="a second from one address; 0: any number")
+    ] = 5,
+    max_sessions: Annotated[
+        int, typer.Option("--max-sessions", min=0, help="at a time for each key")
+    ] = 10,
+    max_subscriptions: Annotated[
+        int, typer.Option("--max-subscriptions", min=0, help="requests a second of a session")
+    ] = 10,
+    replay_hours: Annotated[
+        float, typer.Option("--replay-hours", min=0, help="how far back a replay may go; 0: all")
+    ] = 24.0,
     fault: Annotated[
-        list[str] | None, typer.Option("--fault", help="auth-fail: refuse every key")
+        list[str] | None,
+        typer.Option("--fault", help="what shall go wrong, as listed above; repeatable, in order"),
     ] = None,
     control: Annotated[
-        bool, typer.Option("--control", help="take commands from standard input: cut, close, …")
+        bool,
+        typer.Option("--control", help="take faults, and NAME off, from standard input, live"),
     ] = False,
     ready_file: Annotated[
         Path | None, typer.Option("--ready-file", help="written, as JSON, once listening")
@@ -118,7 +132,25 @@ def gateway(
 
     Neither database nor profile has a part in it.
 
-    Example: ifd gateway --serve var/simulated --speed 10
+    Faults strike one after the other. AFTER is how many market records a
+    connection is sent since the fault before. CONNECTIONS is for how many it
+    holds; without a number, until it is lifted.
+
+      cut[:AFTER]                    RST; what is on its way is lost
+      close[:AFTER]                  FIN and no word
+      hang[:AFTER]                   sends nothing more, keeps the socket
+      garbage[:AFTER]                bytes that are no records
+      truncate[:AFTER]               FIN in the middle of a record
+      slow[:RATE[:AFTER]]            no more than RATE records a second
+      duplicate[:RECORDS[:AFTER]]    cuts; the next replay overlaps by RECORDS
+      error:CODE[:AFTER]             error record; FIN where it is fatal
+      skip[:RECORDS[:AFTER]]         a hole of RECORDS, announced, never filled
+      refuse[:SECONDS[:AFTER]]       cuts all and does not listen for SECONDS
+      hang-at-connect[:CONNECTIONS]  accepts and never says a byte
+      auth-fail[:CONNECTIONS]        refuses every key
+      version[:CONNECTIONS]          announces a newer version of DBN
+
+    Example: ifd gateway --serve var/simulated --speed 10 --fault cut:5000 --fault refuse:3:2000
     """
     import asyncio
 
@@ -137,6 +169,10 @@ def gateway(
         history_minutes=history_minutes,
         episode_every=episode_every,
         session=session,
+        max_connects=max_connects,
+        max_sessions=max_sessions,
+        max_subscriptions=max_subscriptions,
+        replay_hours=replay_hours,
         faults=tuple(fault or ()),
         control=control,
     )

@@ -98,7 +98,7 @@ class Breaker:
         """
         while self._queued and not self.ended:
             await self._apply(self._queued.pop(0), place)
-        while planned and not (self.ended or self.hung):
+        while planned and not (self.ended or self.hung or self.leaving_out):
             fault = self._fuse.take()
             if fault is None:
                 return
@@ -113,9 +113,19 @@ class Breaker:
     async def leave_out(self, start: int, stop: int, records: int) -> None:
         """Make a hole of the places `start` to `stop`, which hold so many of what was wanted."""
         self._saboteur.holes.append(Hole(start, stop))
+        self._saboteur.left_out.append(self._source.read(start, stop))
         self._to_leave_out -= records
         if not self._to_leave_out:
-            await self._say(_SKIPPED, "Skipped records after slow reading")
+            await self._announce_hole()
+
+    async def end_hole(self) -> None:
+        """Announce a hole that nothing follows to complete."""
+        if self._to_leave_out:
+            self._to_leave_out = 0
+            await self._announce_hole()
+
+    async def _announce_hole(self) -> None:
+        await self._say(_SKIPPED, "Skipped records after slow reading")
 
     async def _apply(self, fault: Fault, place: int) -> None:
         self._saboteur.note(fault, self._session_id, self._fuse.records)

@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from ifd.records import MboArray
 from simulator.live.faults import Fault, FaultName, FaultPlan
 
 NO_FAULT: Final = 1 << 62
@@ -42,6 +43,8 @@ class Saboteur:
     def __init__(self, plan: FaultPlan) -> None:
         self.struck: list[Struck] = []
         self.holes: list[Hole] = []
+        self.left_out: list[MboArray] = []
+        """The records of each hole."""
         self.turn = 0
         """Grows whenever another fault comes to the head of the plan."""
         self._waiting: deque[Fault] = deque()

@@ -129,6 +129,8 @@ class Stream:
             await self._send_block()
             return
         await self._finish_replay()
+        if source.finished:
+            await self._breaker.end_hole()
         self._over = source.finished and self._close_at_end
         if self._over:
             return

@@ -579,15 +579,17 @@ def test_a_process_takes_commands_and_answers_them(tmp_path: Path) -> None:
         assert process.stdin is not None
         assert process.stdout is not None
         assert process.stdout.readline() == f"listening on 127.0.0.1:{port}\n"
-        for command in ("auth-fail", "dance", "auth-fail off", "close"):
+        commands = ("auth-fail", "dance", "auth-fail off", "slow:9:5", "slow off", "cut:x", "close")
+        for command in commands:
             process.stdin.write(f"{command}\n")
         process.stdin.flush()
-        answers = [process.stdout.readline() for _ in range(4)]
+        answers = [process.stdout.readline() for _ in commands]
         process.stdin.close()
 
+        refused = {"dance", "cut:x"}
         assert answers == [
-            "ack: auth-fail\n", "nack: dance\n", "ack: auth-fail off\n", "ack: close\n",
-        ]  # fmt: skip
+            f"{'nack' if command in refused else 'ack'}: {command}\n" for command in commands
+        ]
         client = databento.Live(key=DEFAULT_KEY, gateway="127.0.0.1", port=port)
         client.subscribe("GLBX.MDP3", "mbo", "NQ.FUT", "parent")
         client.terminate()
@@ -625,6 +627,9 @@ def test_a_port_in_use_is_one_sentence_and_exit_1() -> None:
         (("--serve", "/nonexistent-directory"), "/nonexistent-directory"),
         (("--instruments-session-date", "soon"), "soon"),
         (("--rate", "0"), "--rate"),
+        (("--max-sessions", "-1"), "limit"),
+        (("--fault", "dance"), "hang-at-connect"),
+        (("--fault", "error:99"), "error:CODE[:AFTER]"),
     ],
 )
 def test_options_that_cannot_be_used_are_one_sentence(

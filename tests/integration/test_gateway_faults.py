@@ -276,6 +276,22 @@ async def test_a_hole_is_announced_and_never_filled() -> None:
     assert (seen.errors(), replay.errors()) == ([7], [])
 
 
+async def test_no_fault_strikes_within_a_hole_and_one_at_the_end_is_announced_too() -> None:
+    records = market(30_000)
+    async with serving(records, "skip:5000:1000", "skip:9999:0", "close:20000") as gateway:
+        seen = await receive(gateway.port)
+
+    assert seen.errors() == [7, 7]
+    assert len(gateway.left_out) == 5_000 + 9_999
+    assert seen.mbo().tobytes() == np.concatenate([records[:1_000], records[15_999:]]).tobytes()
+
+    async with serving(records, "skip:5000:28000") as gateway:
+        seen = await receive(gateway.port)
+
+    assert seen.errors() == [7]
+    assert seen.mbo().tobytes() == records[:28_000].tobytes()
+
+
 async def test_while_the_gateway_refuses_nobody_listens() -> None:
     async with serving(market(50_000), "refuse:0.4:10000") as gateway:
         begun = time.monotonic()
@@ -327,7 +343,7 @@ async def test_a_fault_without_a_place_strikes_every_session_at_once() -> None:
 
 
 async def test_the_feed_has_every_record_once_after_a_dozen_random_faults() -> None:
-    records = market(2_000_000)
+    records = market(500_000)
     gateway = LiveGateway(
         ArraySource(records),
         keys=KeyRing([DEFAULT_KEY]),

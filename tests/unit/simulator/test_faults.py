@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+import cli.simulator
 from ifd.errors import ConfigurationError
 from simulator.live import Fault, FaultName, FaultPlan
-from simulator.live.faults import QUICK, describe_faults
+from simulator.live.faults import KINDS, QUICK, describe_faults
 from simulator.live.saboteur import NO_FAULT, Fuse, Hole, Saboteur
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.mark.parametrize(
@@ -60,10 +65,14 @@ def test_a_wrong_parameter_is_answered_with_how_the_fault_is_written(text: str, 
     assert str(raised.value).endswith(form)
 
 
-def test_every_fault_is_described() -> None:
-    written = [form.partition("[")[0].partition(":")[0] for form, does in describe_faults() if does]
+@pytest.mark.parametrize("name", list(FaultName))
+def test_every_fault_is_in_the_help_and_in_the_page_of_the_exchange(name: FaultName) -> None:
+    form = KINDS[name].written(name)
+    page = (ROOT / "docs" / "exchange.md").read_text()
 
-    assert written == list(FaultName)
+    assert f"  {form} " in (cli.simulator.gateway.__doc__ or "")
+    assert f"| `{form}` |" in page
+    assert (form, KINDS[name].does) in describe_faults()
 
 
 def test_a_random_plan_is_that_of_its_seed_and_strikes_within_the_records() -> None:

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from ifd.records import MBO_DTYPE, MboArray
 from simulator.live.selection import Selection
 
-IDENTS = st.integers(min_value=1, max_value=4)
+IDENTS = st.sampled_from([0, 5, 6, 9, 4_000_000_000])
+"""Some close together, some too far apart for a table."""
 TIMES = st.integers(min_value=0, max_value=30)
 
 
