@@ -19,6 +19,7 @@ import structlog
 from ifd.clock import Clock, SystemClock
 from ifd.errors import ConfigurationError
 from ifd.sessions import session_date
+from simulator.historical import HistoricalOptions, HistoricalServer
 from simulator.live import DEFAULT_KEY, FileSource, KeyRing, LiveGateway, SimulatedSource
 from simulator.live.sources import RecordSource
 from simulator.market.market import MarketParams
@@ -49,6 +50,9 @@ class GatewayOptions:
     session: str = "auto"
     faults: Sequence[str] = ()
     control: bool = False
+    historical_port: int | None = None
+    historical_ca: Path = Path("var/historical-ca.pem")
+    historical_faults: Sequence[str] = ()
 
     def accepted_keys(self) -> list[str]:
         """Return the keys that are let in: those given, the environment's, or the default."""
@@ -78,7 +82,7 @@ async def run_gateway(
         close_at_end=options.close_at_end,
     )
     gateway.refuse_keys = "auth-fail" in options.faults
-    async with gateway:
+    async with gateway, _historical(options, clock):
         if announce is not None:
             announce(gateway)
         if options.ready_file is not None:
@@ -135,6 +139,26 @@ def write_ready_file(path: Path, gateway: LiveGateway) -> None:
     part = path.with_name(f"{path.name}.part")
     part.write_text(json.dumps(content), encoding="utf-8")
     part.replace(path)
+
+
+def _historical(
+    options: GatewayOptions, clock: Clock
+) -> contextlib.AbstractAsyncContextManager[object]:
+    if options.historical_port is None:
+        return contextlib.nullcontext()
+    if not options.serve:
+        raise ConfigurationError("--historical-port serves files: name them with --serve")
+    return HistoricalServer(
+        HistoricalOptions(
+            serve=options.serve,
+            keys=options.accepted_keys(),
+            ca_file=options.historical_ca,
+            host=options.host,
+            port=options.historical_port,
+            faults=options.historical_faults,
+        ),
+        clock,
+    )
 
 
 def _session(name: str, clock: Clock) -> dt.date:
