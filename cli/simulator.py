@@ -118,6 +118,19 @@ def gateway(
         list[str] | None,
         typer.Option("--fault", help="what shall go wrong, as listed above; repeatable, in order"),
     ] = None,
+    historical_port: Annotated[
+        int | None,
+        typer.Option(
+            "--historical-port", min=0, max=65535, help="serve the files as history too, by HTTPS"
+        ),
+    ] = None,
+    historical_ca: Annotated[
+        Path, typer.Option("--historical-ca", help="written: what clients of history shall trust")
+    ] = Path("var/historical-ca.pem"),
+    historical_fault: Annotated[
+        list[str] | None,
+        typer.Option("--historical-fault", help="[TARGET/]NAME[:COUNT], as 429:2; repeatable"),
+    ] = None,
     control: Annotated[
         bool,
         typer.Option("--control", help="take faults, and NAME off, from standard input, live"),
@@ -175,6 +188,9 @@ def gateway(
         replay_hours=replay_hours,
         faults=tuple(fault or ()),
         control=control,
+        historical_port=historical_port,
+        historical_ca=historical_ca,
+        historical_faults=tuple(historical_fault or ()),
     )
     log_to_stderr()
     shown_key = options.accepted_keys()[0]

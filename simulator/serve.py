@@ -21,6 +21,7 @@ from ifd.clock import Clock, SystemClock
 from ifd.errors import ConfigurationError
 from ifd.sessions import session_date
 from simulator.commands import answer_commands
+from simulator.historical import HistoricalOptions, HistoricalServer
 from simulator.live import (
     DEFAULT_KEY,
     Fault,
@@ -62,6 +63,9 @@ class GatewayOptions:
     replay_hours: float = 24.0
     faults: Sequence[str] = ()
     control: bool = False
+    historical_port: int | None = None
+    historical_ca: Path = Path("var/historical-ca.pem")
+    historical_faults: Sequence[str] = ()
 
     def accepted_keys(self) -> list[str]:
         """Return the keys that are let in: those given, the environment's, or the default."""
@@ -101,7 +105,7 @@ async def run_gateway(
         plan=FaultPlan.parse(options.faults),
         limits=options.limits(),
     )
-    async with gateway:
+    async with gateway, _historical(options, clock):
         if announce is not None:
             announce(gateway)
         if options.ready_file is not None:
@@ -163,6 +167,26 @@ def write_ready_file(path: Path, gateway: LiveGateway) -> None:
     part = path.with_name(f"{path.name}.part")
     part.write_text(json.dumps(content), encoding="utf-8")
     part.replace(path)
+
+
+def _historical(
+    options: GatewayOptions, clock: Clock
+) -> contextlib.AbstractAsyncContextManager[object]:
+    if options.historical_port is None:
+        return contextlib.nullcontext()
+    if not options.serve:
+        raise ConfigurationError("--historical-port serves files: name them with --serve")
+    return HistoricalServer(
+        HistoricalOptions(
+            serve=options.serve,
+            keys=options.accepted_keys(),
+            ca_file=options.historical_ca,
+            host=options.host,
+            port=options.historical_port,
+            faults=options.historical_faults,
+        ),
+        clock,
+    )
 
 
 def _session(name: str, clock: Clock) -> dt.date:

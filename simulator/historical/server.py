@@ -106,6 +106,7 @@ class HistoricalServer:
         bound = _listen(self._options.host, self._options.port)
         self.port = bound.getsockname()[1]
         authority = trustme.CA(organization_name="the local exchange")
+        self._options.ca_file.parent.mkdir(parents=True, exist_ok=True)
         authority.cert_pem.write_to_path(str(self._options.ca_file))
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         authority.issue_cert(self._options.host, "localhost").configure_cert(context)

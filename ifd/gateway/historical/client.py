@@ -70,7 +70,7 @@ class Patience:
 
 
 class ProviderClient:
-    """The provider's client with manners.
+    """The provider's client with manners; for one thread at a time.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """What is wanted from history, in one normal form; its fingerprint is the key of every ledger.
 
-A request is cut on a fixed grid of half hours and by parent: two requests that overlap share the
-slices they have in common, so what one has paid for the other finds on disk.
+A large request is cut on a fixed grid of half hours and by parent: two requests that overlap share
+the slices they have in common, so what one has paid for the other finds on disk.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from ifd.units import NANOS_PER_MINUTE, NANOS_PER_SECOND, utc_from_ns
 
 SLICE_NS: Final = 30 * NANOS_PER_MINUTE
 """Longer requests for many options are cut off by the provider's load balancer (504)."""
-_CUT_IN_TIME: Final = frozenset(
+_LARGE: Final = frozenset(
     {"mbo", "mbp-1", "mbp-10", "trades", "tbbo", "bbo-1s", "cmbp-1", "tcbbo", "cbbo-1s"}
 )
-"""Schemas large enough to be cut; definitions, statistics and bars come whole."""
+"""Schemas that have to be cut; definitions, statistics and bars come whole."""
 _SCHEMAS: Final = frozenset(str(schema) for schema in dbn.Schema.variants())
 _SHORT_FINGERPRINT: Final = 12
 
@@ -98,13 +98,13 @@ class HistoricalRequest:
         start_ns = self.start_ns
         while start_ns < self.end_ns:
             end_ns = self.end_ns
-            if self.schema in _CUT_IN_TIME:
+            if self.schema in _LARGE:
                 end_ns = min(end_ns, (start_ns // SLICE_NS + 1) * SLICE_NS)
             yield start_ns, end_ns
             start_ns = end_ns
 
     def _groups(self) -> list[tuple[str, ...]]:
-        if self.stype_in == "parent":
+        if self.stype_in == "parent" and self.schema in _LARGE:
             return [(symbol,) for symbol in self.symbols]
         return [self.symbols]
 

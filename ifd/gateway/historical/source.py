@@ -11,7 +11,7 @@ import datetime as dt
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from decimal import ROUND_CEILING, Decimal
+from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
@@ -19,37 +19,22 @@ import structlog
 
 from ifd.clock import Clock, SystemClock
 from ifd.errors import (
-    DownloadBrokenError,
     HistoryError,
-    InputError,
     SymbolsUnknownError,
 )
 from ifd.gateway.historical.client import Patience, ProviderClient, Sleep, parameters
+from ifd.gateway.historical.download import Download
 from ifd.gateway.historical.purse import Purse
+from ifd.gateway.historical.quote import Quote, micro_dollars
 from ifd.gateway.historical.request import HistoricalRequest
-from ifd.gateway.historical.verify import received_bytes, verified_bytes
-from ifd.replay import read_definitions
+from ifd.gateway.historical.verify import verified_bytes
+from ifd.replay import read_definitions, read_metadata
 from ifd.symbols import Instrument
 from ifd.units import NANOS_PER_SECOND, ns_from_datetime
 
 log = structlog.get_logger(__name__)
 
-PART_SUFFIX: Final = ".part"
-MICRO: Final = 1_000_000
 _STREAMING: Final = "historical-streaming"
-
-
-@dataclass(frozen=True, slots=True)
-class Quote:
-    """What a request costs, in micro-dollars rounded up, and its uncompressed size."""
-
-    micro_dollars: int
-    billable_bytes: int
-
-    @property
-    def dollars(self) -> Decimal:
-        """The same amount in US dollars."""
-        return Decimal(self.micro_dollars) / MICRO
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,15 +82,6 @@ class Fetched:
     notices: tuple[str, ...]
 
 
-@dataclass(slots=True)
-class _Account:
-    """What a fetch has spent so far."""
-
-    bytes_received: int = 0
-    bytes_abandoned: int = 0
-    micro_dollars: int = 0
-
-
 class HistoricalSource:
     """The provider's history.
 
@@ -132,12 +108,13 @@ class HistoricalSource:
         sleep: Sleep = time.sleep,
     ) -> None:
         self._dataset = dataset
-        self._patience = patience or Patience()
+        patience = patience or Patience()
+        self._paid_attempts = patience.paid_attempts
         self._client = ProviderClient(
             key,
             gateway=gateway,
             clock=clock or SystemClock(),
-            patience=self._patience,
+            patience=patience,
             sleep=sleep,
         )
 
@@ -154,7 +131,7 @@ class HistoricalSource:
         asked = parameters(request.normalised())
         size = int(self._client.ask("get_billable_size", **asked))
         cost = self._client.ask("get_cost", **asked) if size else 0.0
-        return Quote(_micro_dollars(cost), size)
+        return Quote(micro_dollars(cost), size)
 
     def quote_missing(self, request: HistoricalRequest, directory: Path) -> Quote:
         """Return what `fetch` would still have to pay: the slices that are not finished; free.
@@ -249,20 +226,19 @@ class HistoricalSource:
             fetching it again costs money.
         """
         directory.mkdir(parents=True, exist_ok=True)
-        account = _Account()
+        download = Download(self._client, self.quote, purse, attempts=self._paid_attempts)
         try:
-            return self._fetch(request, directory, purse, on_progress, account)
+            return self._fetch(request, directory, download, on_progress)
         except HistoryError as error:
-            error.bytes_received = account.bytes_received
+            error.bytes_received = download.bytes_received
             raise
 
     def _fetch(
         self,
         request: HistoricalRequest,
         directory: Path,
-        purse: Purse,
+        download: Download,
         on_progress: Callable[[Progress], None],
-        account: _Account,
     ) -> Fetched:
         slices = list(request.slices())
         files: list[Path] = []
@@ -272,8 +248,9 @@ class HistoricalSource:
             path = directory / part.file_name()
             on_disk += path.exists()
             try:
-                found = path.exists() or self._obtain(part, path, purse, account)
-                known.update(part.symbols)
+                found = path.exists() or download.obtain(part, path)
+                unlisted = read_metadata(path).not_found if found else []
+                known.update(set(part.symbols) - set(unlisted))
             except SymbolsUnknownError:
                 found = False  # a parent may have nothing listed on a day; said below if on none
             if found:
@@ -290,9 +267,9 @@ class HistoricalSource:
             files=tuple(files),
             records=records,
             bytes=octets,
-            bytes_received=account.bytes_received,
-            bytes_abandoned=account.bytes_abandoned,
-            micro_dollars=account.micro_dollars,
+            bytes_received=download.bytes_received,
+            bytes_abandoned=download.bytes_abandoned,
+            micro_dollars=download.micro_dollars,
             slices_on_disk=on_disk,
             unknown_symbols=tuple(sorted(unknown)),
             notices=tuple(self._client.notices),
@@ -303,94 +280,3 @@ class HistoricalSource:
             return self.quote(request)
         except SymbolsUnknownError:
             return None
-
-    def _obtain(
-        self, request: HistoricalRequest, path: Path, purse: Purse, account: _Account
-    ) -> bool:
-        """Pay for a slice and put it in its place; False when there is nothing in it."""
-        quote = self.quote(request)
-        partial = path.with_name(path.name + PART_SUFFIX)
-        if partial.exists():
-            self._book_abandoned(request, quote, partial, purse, account)
-        if not quote.billable_bytes:
-            return False
-        self._client.retried(
-            lambda: self._attempt(request, quote, partial, purse, account),
-            self._patience.paid_attempts,
-        )
-        self._require_whole(request, quote, partial, account)
-        partial.replace(path)
-        return True
-
-    def _attempt(
-        self,
-        request: HistoricalRequest,
-        quote: Quote,
-        partial: Path,
-        purse: Purse,
-        account: _Account,
-    ) -> None:
-        fingerprint = request.fingerprint()
-        purse.reserve(fingerprint, quote.micro_dollars)
-        whole = False
-        try:
-            self._client.download(request, partial)
-            whole = True
-        finally:
-            # Whatever ended it, Ctrl-C included, what came is booked before anything else.
-            size = partial.stat().st_size if partial.exists() else 0
-            cost = quote.micro_dollars if whole else _cost_of_part(partial, quote)
-            purse.settle(fingerprint, cost, size)
-            account.bytes_received += size
-            account.micro_dollars += cost
-            if not whole:
-                partial.unlink(missing_ok=True)
-
-    def _require_whole(
-        self, request: HistoricalRequest, quote: Quote, partial: Path, account: _Account
-    ) -> None:
-        try:
-            found = verified_bytes(partial, request)[1]
-        except InputError as error:
-            reason = str(error)
-        else:
-            expected = quote.billable_bytes
-            if found == expected or found == self.quote(request).billable_bytes:
-                return  # the second: a range that touches the present grows
-            reason = f"{found:,} bytes of records came, {expected:,} were quoted"
-        size = partial.stat().st_size
-        partial.unlink()
-        log.warning("a download is not whole", file=partial.name, bytes=size, reason=reason)
-        raise DownloadBrokenError(
-            partial.name.removesuffix(PART_SUFFIX), reason, bytes_received=account.bytes_received
-        )
-
-    def _book_abandoned(
-        self,
-        request: HistoricalRequest,
-        quote: Quote,
-        partial: Path,
-        purse: Purse,
-        account: _Account,
-    ) -> None:
-        size = partial.stat().st_size
-        cost = _cost_of_part(partial, quote)
-        purse.book_abandoned(request.fingerprint(), cost, size)
-        partial.unlink()
-        account.bytes_abandoned += size
-        account.micro_dollars += cost
-        log.warning("an earlier download was abandoned", file=partial.name, bytes=size)
-
-
-def _micro_dollars(dollars: float) -> int:
-    """Return micro-dollars, rounded up; the float is taken as the decimal number it prints as."""
-    exact = Decimal(str(dollars)) * MICRO
-    return int(exact.to_integral_value(rounding=ROUND_CEILING))
-
-
-def _cost_of_part(partial: Path, quote: Quote) -> int:
-    """Return what a broken download cost: its share of the quote, rounded up."""
-    if not partial.exists() or not quote.billable_bytes:
-        return 0
-    received = min(received_bytes(partial), quote.billable_bytes)
-    return -(-quote.micro_dollars * received // quote.billable_bytes)

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
 from pathlib import Path
 
+import databento
 import pytest
+from databento.common.error import BentoServerError
 from typer.testing import CliRunner, Result
 
 from cli.main import app
-from ifd.errors import BudgetExceededError
+from ifd.errors import BudgetExceededError, ConfigurationError
 from simulator.historical import HistoricalServer
 from simulator.live import DEFAULT_KEY
+from simulator.serve import GatewayOptions, run_gateway
 
 pytestmark = pytest.mark.integration
 
@@ -88,3 +98,35 @@ def test_a_moment_that_is_none_is_a_wrong_use() -> None:
 
     assert wrong.exit_code == 2
     assert "noon" in wrong.output
+
+
+def test_the_gateway_serves_its_files_as_history_too(served_days: Path, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    ready, trusted = tmp_path / "ready.json", tmp_path / "made" / "ca.pem"
+    command = [sys.executable, "-m", "cli.main", "gateway", "--port", "0", "--serve"]
+    command += [str(served_days), "--ready-file", str(ready), "--historical-port", str(port)]
+    command += ["--historical-ca", str(trusted), "--historical-fault", "metadata/500:1"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            deadline = time.monotonic() + 30
+            while not ready.exists():
+                assert process.poll() is None
+                assert time.monotonic() < deadline, "the gateway did not start"
+                time.sleep(0.02)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv("REQUESTS_CA_BUNDLE", str(trusted))
+                client = databento.Historical(
+                    os.environ["DATABENTO_API_KEY"], gateway=f"https://127.0.0.1:{port}"
+                )
+                with pytest.raises(BentoServerError):
+                    client.metadata.list_datasets()
+                assert client.metadata.list_schemas("GLBX.MDP3") == ["definition", "mbo"]
+        finally:
+            process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=20) == 0
+
+
+def test_history_of_the_simulated_market_is_not_to_be_had() -> None:
+    with pytest.raises(ConfigurationError, match="--serve"):
+        asyncio.run(run_gateway(GatewayOptions(historical_port=0)))

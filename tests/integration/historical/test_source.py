@@ -37,6 +37,7 @@ from ifd.gateway.historical import (
     HistoricalSource,
     Patience,
     Progress,
+    Quote,
 )
 from ifd.records import MboArray
 from ifd.replay import read_mbo
@@ -422,8 +423,23 @@ def test_records_that_are_not_those_quoted_are_an_error_and_spent(
 
     assert f"{quote.billable_bytes:,} bytes of records came" in str(broken.value)
     assert broken.value.bytes_received > 0
-    assert purse.spent_micro_dollars == other.micro_dollars
+    assert purse.spent_micro_dollars == other.share(quote.billable_bytes) > 0
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_range_that_grew_between_quote_and_download_is_paid_as_it_came(
+    make_source: Callable[..., HistoricalSource], tmp_path: Path
+) -> None:
+    source = make_source()
+    asked = request(symbols=("NQ.FUT",), end_ns=OPENING_NS + NANOS_PER_MINUTE)
+    grown = source.quote(asked)
+    answers = iter([Quote(grown.micro_dollars // 2, grown.billable_bytes // 2), grown])
+    source.quote = lambda _: next(answers)  # type: ignore[method-assign]
+
+    fetched = source.fetch(asked, tmp_path, CappedPurse(RICH))
+
+    assert fetched.bytes == grown.billable_bytes
+    assert abs(fetched.micro_dollars - grown.micro_dollars) <= 2
 
 
 def test_an_unknown_key_is_said_once_and_no_key_is_ever_shown(
