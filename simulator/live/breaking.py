@@ -116,15 +116,16 @@ class Breaker:
         self._saboteur.left_out.append(self._source.read(start, stop))
         self._to_leave_out -= records
         if not self._to_leave_out:
-            await self._announce_hole()
+            await self.announce_hole()
 
     async def end_hole(self) -> None:
         """Announce a hole that nothing follows to complete."""
         if self._to_leave_out:
             self._to_leave_out = 0
-            await self._announce_hole()
+            await self.announce_hole()
 
-    async def _announce_hole(self) -> None:
+    async def announce_hole(self) -> None:
+        """Say that records were left out here, now or when they were first sent."""
         await self._say(_SKIPPED, "Skipped records after slow reading")
 
     async def _apply(self, fault: Fault, place: int) -> None:

@@ -10,9 +10,6 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
-import numpy.typing as npt
-
 from ifd.records import MboArray
 from simulator.live.faults import Fault, FaultName, FaultPlan
 
@@ -82,10 +79,13 @@ class Saboteur:
             return True
         return name in self._standing
 
-    def leave_holes(self, wanted: npt.NDArray[np.bool_], place: int) -> None:
-        """Unmark the places, the first of which is `place`, that nobody is sent any more."""
+    def whole_until(self, place: int) -> tuple[int, bool]:
+        """Return where the hole that `place` lies in ends and True, else where the next begins."""
         for hole in self.holes:
-            wanted[max(hole.start - place, 0) : max(hole.stop - place, 0)] = False
+            if hole.start <= place < hole.stop:
+                return hole.stop, True
+        ahead = [hole.start for hole in self.holes if hole.start > place]
+        return min(ahead, default=NO_FAULT), False
 
     def note(self, fault: Fault, session_id: int, records: int) -> None:
         """Remember that a fault has struck."""

@@ -230,9 +230,14 @@ class Stream:
 
     async def _send_block(self) -> None:
         place, breaker = self._place, self._breaker
-        records = self._source.read(place, place + _BLOCK)
+        until, is_hole = self._saboteur.whole_until(place)
+        records = self._source.read(place, min(place + _BLOCK, until))
         wanted = self._selection.wanted(records, place)
-        self._saboteur.leave_holes(wanted, place)
+        if is_hole:
+            self._place += len(records)
+            if wanted.any():
+                await breaker.announce_hole()
+            return
         count = int(np.count_nonzero(wanted))
         if count > (limit := breaker.limit):
             # Not one record more: the next fault strikes exactly there.
