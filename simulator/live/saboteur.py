@@ -22,7 +22,10 @@ NO_FAULT: Final = 1 << 62
 
 @dataclass(frozen=True, slots=True)
 class Struck:
-    """A fault that has struck, and how many market records the connection had been sent by then."""
+    """A fault that has struck, and how many market records the connection had been sent by then.
+
+    `session_id` is 0 where the fault was asked for everybody at once (`refuse`).
+    """
 
     fault: Fault
     session_id: int
