@@ -17,7 +17,7 @@ from ifd.clock import Clock
 from simulator.live import messages
 from simulator.live.faults import Fault, FaultName
 from simulator.live.outlet import Outlet
-from simulator.live.saboteur import NO_FAULT, Fuse, Hole, Saboteur
+from simulator.live.saboteur import NO_FAULT, Fuse, Saboteur
 from simulator.live.sources import RecordSource
 
 _SKIPPED: Final = dbn.ErrorCode.from_str("skipped_records_after_slow_reading")
@@ -112,7 +112,7 @@ class Breaker:
 
     async def leave_out(self, start: int, stop: int, records: int) -> None:
         """Make a hole of the places `start` to `stop`, which hold so many of what was wanted."""
-        self._saboteur.holes.append(Hole(start, stop))
+        self._saboteur.leave_out(start, stop)
         self._saboteur.left_out.append(self._source.read(start, stop))
         self._to_leave_out -= records
         if not self._to_leave_out:

@@ -173,6 +173,7 @@ class LiveGateway:
             self._saboteur.add(fault)
             return
         if fault.name == FaultName.REFUSE:
+            self._saboteur.note(fault, 0, 0)
             self._refuse(fault.value or 0.0)
             return
         for session in list(self._sessions):
@@ -221,7 +222,8 @@ class LiveGateway:
                 return
 
     async def _handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        address, *_ = writer.get_extra_info("peername")
+        # A client that has gone already has no name.
+        address, *_ = writer.get_extra_info("peername") or ("",)
         if not self._gate.lets_in(address):
             log.info("connection refused", reason="too many a second")
             writer.close()

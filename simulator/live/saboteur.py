@@ -19,7 +19,10 @@ NO_FAULT: Final = 1 << 62
 
 @dataclass(frozen=True, slots=True)
 class Struck:
-    """A fault that has struck, and how many market records the connection had been sent by then."""
+    """A fault that has struck, and how many market records the connection had been sent by then.
+
+    `session_id` is 0 where the fault was asked for everybody at once (`refuse`).
+    """
 
     fault: Fault
     session_id: int
@@ -78,6 +81,12 @@ class Saboteur:
             self.note(self.take_next(), session_id, 0)
             return True
         return name in self._standing
+
+    def leave_out(self, start: int, stop: int) -> None:
+        """Make a hole of these places, or the last hole longer where they continue it."""
+        if self.holes and self.holes[-1].stop == start:
+            start = self.holes.pop().start
+        self.holes.append(Hole(start, stop))
 
     def whole_until(self, place: int) -> tuple[int, bool]:
         """Return where the hole that `place` lies in ends and True, else where the next begins."""

@@ -595,6 +595,23 @@ def test_a_process_takes_commands_and_answers_them(tmp_path: Path) -> None:
         client.terminate()
 
 
+def test_a_process_can_be_started_with_faults(tmp_path: Path) -> None:
+    faults = ("--fault", "close:200", "--fault", "auth-fail:1")
+    with gateway_process(tmp_path, "--history-minutes", "0.1", *faults) as (_, port):
+        records: list[Any] = []
+        client = databento.Live(key=DEFAULT_KEY, gateway="127.0.0.1", port=port)
+        client.add_callback(records.append)
+        client.subscribe("GLBX.MDP3", "mbo", "ALL_SYMBOLS", start=0)
+        client.start()
+        client.block_for_close(timeout=10)
+        with pytest.raises(BentoError, match="Authentication failed"):
+            client.subscribe("GLBX.MDP3", "mbo", "ALL_SYMBOLS", start=0)
+        client.subscribe("GLBX.MDP3", "mbo", "ALL_SYMBOLS", start=0)
+        client.terminate()
+
+    assert sum(isinstance(one, dbn.MBOMsg) for one in records) == 200
+
+
 def run(*arguments: str, environment: dict[str, str] | None = None) -> tuple[int, str]:
     finished = subprocess.run(
         [sys.executable, "-m", *arguments],
