@@ -231,10 +231,10 @@ class Stream:
     async def _send_block(self) -> None:
         place, breaker = self._place, self._breaker
         until, is_hole = self._saboteur.whole_until(place)
-        records = self._source.read(place, min(place + _BLOCK, until))
+        records = self._source.read(place, until if is_hole else min(place + _BLOCK, until))
         wanted = self._selection.wanted(records, place)
         if is_hole:
-            self._place += len(records)
+            self._place = until
             if wanted.any():
                 await breaker.announce_hole()
             return
