@@ -47,6 +47,7 @@ from runtime.health import Health, peak_rss_bytes
 from runtime.ingest import IngestOrder
 from runtime.ingest_process import IngestProcess
 from runtime.resuming import close_stretches, files_to_resume
+from runtime.trading_status import TradingStatus
 from sinks.catalogue import close_abandoned
 from sinks.tables import TableWriter, store_params
 
@@ -84,6 +85,7 @@ class Stream:
         self._ingest: IngestProcess | None = None
         self._source: Source | None = None
         self._health = Health()
+        self._trading = TradingStatus()
         self._parent = os.getppid()
         self._reason: str | None = None
         self._unstored: list[Instrument] = []
@@ -207,6 +209,8 @@ class Stream:
             instrument = instrument_from_definition(item.chunk)
             self._pipeline.define([instrument])
             self._unstored.append(instrument)
+        elif isinstance(item.chunk, dbn.StatusMsg):
+            self._trading.heed(item.chunk)
 
     def _write(self, output: Output, received_ns: int | None, *, late: bool) -> None:
         try:
@@ -306,6 +310,7 @@ class Stream:
             "undefined_records": engine.undefined_records,
             "windows": engine.windows,
             "signals": engine.signals,
+            "halted_instruments": self._trading.halted,
             "database_errors": self._health.database_errors,
             "rss_bytes": psutil.Process().memory_info().rss,
         }
