@@ -49,6 +49,7 @@ from ifd.windows.state import (
     MESSAGES,
     NOT_DEFINED,
     OPTION,
+    PLACED,
     RECORDS,
     SELL_TRADES,
     SELL_VOLUME,
@@ -84,6 +85,7 @@ def advance(
         record = records[position]
         now = placed(record, clock[WATERMARK])
         if now >= clock[SESSION_CHECK_AT]:
+            clock[PLACED] = now
             return SESSION, position
         index = find_book(arrays.ids, signed(record.instrument_id))
         if index < 0:
@@ -140,12 +142,6 @@ def close_books(arrays: BookArrays, flows: FlowArrays, first: int, last: int, no
     for index in range(first, last):
         if now >= flows.deadlines[index]:
             close_ended(arrays, flows, index, now)
-
-
-@kernel
-def placed_time(records: MboArray, watermark: int) -> int:
-    """Return when the first of these records happened."""
-    return int(placed(records[0], watermark))
 
 
 @part

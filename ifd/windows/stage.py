@@ -23,7 +23,7 @@ from ifd.book.changes import empty_book
 from ifd.book.state import FLAGGED, NOT_KNOWN, BookStore, read_only
 from ifd.metrics import EngineCounters
 from ifd.params import WindowParams
-from ifd.records import MboArray
+from ifd.records import MBO_DTYPE, MboArray
 from ifd.sessions import session_date
 from ifd.symbols import DatedInstruments, Instrument
 from ifd.units import NANOS_PER_MINUTE
@@ -45,7 +45,6 @@ from ifd.windows.kernel import (
     SESSION,
     advance,
     close_books,
-    placed_time,
 )
 from ifd.windows.state import (
     CLOSED,
@@ -60,6 +59,7 @@ from ifd.windows.state import (
     LATE_RECORDS,
     OPTION,
     OTHER,
+    PLACED,
     PRIMARY,
     RECORDS,
     SESSION_CHECK_AT,
@@ -109,6 +109,7 @@ class WindowStage:
         self._closed: list[tuple[Rows, list[Instrument]]] = []
         self._closed_bars: list[Bar] = []
         self._faults: list[BookFault] = []
+        self._warm_up()
 
     @property
     def wake_at(self) -> int:
@@ -238,6 +239,12 @@ class WindowStage:
         self._books = BookStore.unpack(state["_books"])
         self._flows = FlowStore.unpack(state["_flows"])
 
+    def _warm_up(self) -> None:
+        """Compile the kernels, or load them from disk, before any record waits for them."""
+        self.pass_over(np.empty(0, MBO_DTYPE))
+        self._close_books(0, 0)
+        empty_book(BookStore().arrays(), 0)
+
     def _prepare(self, stop: int, records: MboArray, position: int) -> bool:
         """Do what the kernel stopped for; return False if it was to tell the time."""
         if stop == NEW_INSTRUMENT:
@@ -245,7 +252,7 @@ class WindowStage:
         elif stop == NO_ROOM:
             self._make_room()
         elif stop == SESSION:
-            self._check_session(records, position)
+            self._check_session(int(self._flows.clock[PLACED]))
         else:
             return False
         return True
@@ -261,9 +268,8 @@ class WindowStage:
         self._books.make_room()
         self._flows.make_room(self._books.size)
 
-    def _check_session(self, records: MboArray, position: int) -> None:
+    def _check_session(self, now: int) -> None:
         """At a full hour: if a session began, let every id mean what it means in it."""
-        now = placed_time(records[position : position + 1], int(self._flows.clock[WATERMARK]))
         self._flows.clock[SESSION_CHECK_AT] = (now // _NANOS_PER_HOUR + 1) * _NANOS_PER_HOUR
         session = session_date(now)
         if session != self._session:

@@ -73,7 +73,8 @@ TRADES: Final = 14
 WINDOWS: Final = 15
 UNDEFINED_RECORDS: Final = 16
 LATE_RECORDS: Final = 17
-CLOCK: Final = 18
+PLACED: Final = 18
+CLOCK: Final = 19
 
 # What a book is, in its `kind`.
 NOT_DEFINED: Final = 0
