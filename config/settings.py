@@ -12,7 +12,15 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from ifd.errors import ConfigurationError
@@ -95,8 +103,30 @@ class SessionSettings(_Section):
 class WindowSettings(_Section):
     """Pressure windows and bars."""
 
-    length_seconds: int = Field(60, ge=1, le=3600)
+    length_seconds: int = Field(
+        60, ge=1, le=3600, description="primary length: what baselines and signals speak of"
+    )
+    lengths_seconds: list[int] = Field(
+        default_factory=lambda: [1, 10, 60, 300],
+        description="all lengths, each a multiple of the one before",
+    )
     bar_minutes: list[int] = Field(default_factory=lambda: [1, 5])
+
+    @model_validator(mode="after")
+    def _lengths_are_nested(self) -> WindowSettings:
+        try:
+            self.params().nested_lengths_ns()
+        except ConfigurationError as error:
+            raise ValueError(str(error)) from error
+        return self
+
+    def params(self) -> WindowParams:
+        """Return the frozen parameters of the windows."""
+        return WindowParams(
+            length_ns=self.length_seconds * NANOS_PER_SECOND,
+            lengths_ns=tuple(length * NANOS_PER_SECOND for length in self.lengths_seconds),
+            bar_intervals_ns=tuple(minutes * NANOS_PER_MINUTE for minutes in self.bar_minutes),
+        )
 
 
 class BaselineSettings(_Section):
@@ -224,10 +254,7 @@ class Settings(BaseSettings):
         """Return the frozen parameters the engine is built with."""
         return EngineParams(
             profile=self.profile,
-            windows=WindowParams(
-                length_ns=self.windows.length_seconds * NANOS_PER_SECOND,
-                bar_intervals_ns=tuple(m * NANOS_PER_MINUTE for m in self.windows.bar_minutes),
-            ),
+            windows=self.windows.params(),
             baseline=BaselineParams(
                 sessions=self.baseline.sessions,
                 bucket_ns=self.baseline.bucket_minutes * NANOS_PER_MINUTE,

@@ -10,16 +10,19 @@ import structlog
 log = structlog.get_logger("stream")
 
 STOPPED: Final = frozenset(
-    {dbn.StatusAction.HALT, dbn.StatusAction.PAUSE, dbn.StatusAction.SUSPEND}
+    int(action)
+    for action in (dbn.StatusAction.HALT, dbn.StatusAction.PAUSE, dbn.StatusAction.SUSPEND)
 )
-RESUMED: Final = frozenset({dbn.StatusAction.TRADING, dbn.StatusAction.PRE_OPEN})
+RESUMED: Final = frozenset(
+    int(action) for action in (dbn.StatusAction.TRADING, dbn.StatusAction.PRE_OPEN)
+)
 
 
 class TradingStatus:
-    """The newest status of each instrument that was ever stopped."""
+    """The instruments that are stopped now."""
 
     def __init__(self) -> None:
-        self._halted: dict[int, dbn.StatusAction] = {}
+        self._halted: set[int] = set()
 
     @property
     def halted(self) -> int:
@@ -28,10 +31,10 @@ class TradingStatus:
 
     def heed(self, message: dbn.StatusMsg) -> None:
         """Take in a status record; what neither stops nor resumes trading changes nothing."""
-        action = dbn.StatusAction(message.action)
-        if action in STOPPED:
-            if message.instrument_id not in self._halted:
-                log.info("halted", instrument_id=message.instrument_id, action=str(action))
-            self._halted[message.instrument_id] = action
-        elif action in RESUMED and self._halted.pop(message.instrument_id, None) is not None:
-            log.info("trading again", instrument_id=message.instrument_id)
+        action, instrument_id = int(message.action), message.instrument_id
+        if action in STOPPED and instrument_id not in self._halted:
+            self._halted.add(instrument_id)
+            log.info("halted", instrument_id=instrument_id, action=str(message.action))
+        elif action in RESUMED and instrument_id in self._halted:
+            self._halted.remove(instrument_id)
+            log.info("trading again", instrument_id=instrument_id)

@@ -8,8 +8,10 @@ import pytest
 
 from ifd.params import WindowParams
 from ifd.records import F_BAD_TS_RECV, F_LAST, F_SNAPSHOT
+from ifd.reference.stage import ReferenceStage
 from ifd.units import NANOS_PER_SECOND, PRICE_SCALE, UNDEFINED_TIMESTAMP
-from ifd.windows import Bar, InstrumentFlow, PressureWindow, WindowStage
+from ifd.windows import Bar, InstrumentFlow, PressureWindow
+from ifd.windows.stage import WindowStage
 
 FUTURE, CALL, PUT, SPREAD, STRANGER = 1, 11, 12, 13, 99
 MINUTE = 60 * NANOS_PER_SECOND
@@ -18,8 +20,8 @@ MINUTE = 60 * NANOS_PER_SECOND
 class Watch:
     """A stage, and what came out of it."""
 
-    def __init__(self, listing: Any, exchange: Any) -> None:
-        self.stage = WindowStage(WindowParams())
+    def __init__(self, stage: Any, listing: Any, exchange: Any) -> None:
+        self.stage = stage
         self.exchange = exchange
         self.windows: list[PressureWindow] = []
         self.bars: list[Bar] = []
@@ -34,13 +36,16 @@ class Watch:
 
     def pass_on(self) -> list[PressureWindow]:
         """Feed what the exchange wrote and return the windows that closed."""
-        return self._collect(self.stage.update(self.exchange.take()))
+        self.stage.pass_over(self.exchange.take())
+        return self._collect()
 
     def finish(self) -> list[PressureWindow]:
-        return self.pass_on() + self._collect(self.stage.finish())
+        passed = self.pass_on()
+        self.stage.finish()
+        return passed + self._collect()
 
-    def _collect(self, events: Any) -> list[PressureWindow]:
-        closed = [event for event in events if isinstance(event, PressureWindow)]
+    def _collect(self) -> list[PressureWindow]:
+        closed = list(self.stage.take_windows())
         self.windows += closed
         self.bars += self.stage.take_bars()
         return closed
@@ -52,12 +57,12 @@ class Watch:
         return window
 
 
-@pytest.fixture
-def watch(listing: Any, exchange: Any) -> Watch:
+@pytest.fixture(params=[WindowStage, ReferenceStage], ids=["compiled", "plain"])
+def watch(request: pytest.FixtureRequest, listing: Any, exchange: Any) -> Watch:
     exchange.record("R", instrument_id=FUTURE)
     exchange.record("R", instrument_id=CALL)
     exchange.record("R", instrument_id=PUT)
-    return Watch(listing, exchange)
+    return Watch(request.param(WindowParams(lengths_ns=(MINUTE,))), listing, exchange)
 
 
 def test_aggressors_are_counted_by_side_and_nobodys_lots_apart(watch: Watch) -> None:
@@ -277,7 +282,7 @@ def test_the_mid_a_window_opens_at_is_the_last_one_before_it(watch: Watch) -> No
 
     watch.finish()
 
-    last = watch.windows[-1]
+    last = [w for w in watch.windows if w.instrument_id == CALL][-1]
     assert (last.mid_open, last.mid_close) == (100 * PRICE_SCALE, 100.5 * PRICE_SCALE)
 
 
@@ -289,7 +294,7 @@ def test_an_instrument_without_definition_has_a_book_and_no_window(watch: Watch)
 
     assert STRANGER not in [w.instrument_id for w in watch.windows]
     assert watch.stage.counters.undefined_records == 6
-    assert watch.stage.flows[STRANGER].mid == 100 * PRICE_SCALE
+    assert watch.stage.book(STRANGER).best_bid() == (99 * PRICE_SCALE, 50, 1)
 
 
 def test_a_definition_that_comes_later_finds_the_book_as_it_is(watch: Watch, listing: Any) -> None:
@@ -316,8 +321,8 @@ def test_an_id_that_now_names_something_else_starts_with_an_empty_book(
 
     calls = [w for w in watch.windows if w.instrument_id == CALL]
     assert [w.raw_symbol for w in calls] == ["NQZ6 C25000", "NQZ6 C26000"]
-    assert watch.stage.flows[CALL].book.best_bid() == (55 * PRICE_SCALE, 1, 1)
-    assert watch.stage.flows[CALL].mid is None
+    assert watch.stage.book(CALL).best_bid() == (55 * PRICE_SCALE, 1, 1)
+    assert watch.stage.book(CALL).best_ask() is None
 
 
 def test_an_id_means_in_each_session_what_was_defined_for_it(
@@ -382,20 +387,21 @@ def test_whoever_iterates_sees_the_flow_where_its_event_ended(watch: Watch) -> N
     watch.exchange.trade(CALL, "A", 99, 1)
 
     seen = [
-        (event.window.buy_volume, event.window.sell_volume, len(event.event_prints))
+        (event.window.buy_volume, event.window.sell_volume, event.event_prints)
         for event in watch.stage.update(watch.exchange.take())
-        if isinstance(event, InstrumentFlow) and event.window is not None
+        if isinstance(event, InstrumentFlow)
     ]
 
     assert seen == [(11, 0, 2), (11, 1, 1)]
 
 
 def test_the_underlying_is_found_by_id_or_by_name(watch: Watch, listing: Any) -> None:
-    watch.stage.define([listing.option(21, 26_000, underlying_id=0)])
+    by_name = listing.option(21, 26_000, underlying_id=0)
+    watch.stage.define([by_name])
     watch.exchange.quote(FUTURE, 24_999, 25_001)
     watch.exchange.trade(CALL, "B", 101, 1)
     watch.exchange.trade(21, "B", 101, 1)
     watch.pass_on()
 
-    prices = [watch.stage.underlying_price(watch.stage.flows[key]) for key in (CALL, 21)]
+    prices = [watch.stage.underlying_price(one) for one in (listing.option(CALL), by_name)]
     assert prices == [25_000 * PRICE_SCALE] * 2

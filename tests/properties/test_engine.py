@@ -1,0 +1,91 @@
+"""The compiled engine agrees with the one in plain Python, field by field, on hostile streams."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ifd.params import WindowParams
+from ifd.records import ASK, BID, MboArray
+from ifd.reference.order_book import OrderBook
+from ifd.reference.stage import ReferenceStage
+from ifd.reference.tape import Market as ReferenceMarket
+from ifd.tape import Market
+from ifd.units import NANOS_PER_SECOND
+from ifd.windows import InstrumentFlow
+from ifd.windows.stage import WindowStage
+from tests.properties.streams import LISTED, cut, streams
+
+LENGTHS = tuple(n * NANOS_PER_SECOND for n in (1, 5, 10))
+NESTED = WindowParams(
+    length_ns=5 * NANOS_PER_SECOND,
+    lengths_ns=LENGTHS,
+    bar_intervals_ns=(NANOS_PER_SECOND, 3 * NANOS_PER_SECOND),
+)
+
+
+def told(stage: Any, parts: list[MboArray], *, wake_every_ns: int) -> list[Any]:
+    """Return everything a reader of a stage learns, in order."""
+    facts: list[Any] = []
+    for part in parts:
+        for event in stage.update(part):
+            if isinstance(event, InstrumentFlow):
+                # Now: the plain engine's windows go on filling.
+                seen = dataclasses.asdict(event) | {"rows": event.rows.tolist()}
+                facts.append((seen, stage.underlying_price(event.instrument)))
+                stage.wake_at = event.event_ts + wake_every_ns
+            else:
+                facts.append(event)
+    stage.finish()
+    closed = list(stage.take_windows()), [bar for bar in stage.take_bars() if bar.closed]
+    return [*facts, closed, stage.take_faults(), stage.counters]
+
+
+@settings(max_examples=500, deadline=None)
+@given(streams(), st.lists(st.integers(min_value=0, max_value=60), max_size=3))
+def test_both_engines_tell_the_same(records: MboArray, points: list[int]) -> None:
+    compiled, plain = WindowStage(NESTED), ReferenceStage(NESTED)
+    compiled.define(LISTED)
+    plain.define(LISTED)
+
+    found = told(compiled, cut(records, points), wake_every_ns=NANOS_PER_SECOND)
+    expected = told(plain, [records], wake_every_ns=NANOS_PER_SECOND)
+
+    assert found == expected
+
+
+@settings(max_examples=500, deadline=None)
+@given(streams(), st.lists(st.integers(min_value=0, max_value=60), max_size=3))
+def test_both_books_hold_the_same(records: MboArray, points: list[int]) -> None:
+    compiled, plain = Market(), ReferenceMarket()
+
+    best = [row for part in cut(records, points) for row in compiled.best_prices(part)]
+
+    assert best == plain.update(records)
+    assert {book.instrument_id for book in compiled.instruments()} == set(plain.instruments)
+    for book in compiled.instruments():
+        tracked = plain.instruments[book.instrument_id]
+        for name in ("records", "events", "crossed_events"):
+            assert getattr(book, name) == getattr(tracked, name)
+        for name in ("buy_volume", "sell_volume", "unsided_volume", "trades"):
+            assert getattr(book, name) == getattr(tracked.tape, name)
+        assert_same_book(book, tracked.book)
+
+
+def assert_same_book(book: Any, plain: OrderBook) -> None:
+    for name in ("complete", "unknown_cancels", "unknown_modifies", "unknown_fills"):
+        assert getattr(book, name) == getattr(plain, name)
+    assert (book.orders, book.malformed_records) == (len(plain.orders), plain.malformed_records)
+    for side, plain_side in ((BID, plain.bids), (ASK, plain.asks)):
+        levels = book.levels(side)
+        assert {level.price: level.size for level in levels} == {
+            price: level.size for price, level in plain_side.levels.items()
+        }
+        assert [level[:2] for level in levels] == plain_side.first_levels(len(levels))
+        for level in levels:
+            queue = book.queue(side, level.price)
+            assert queue == plain.queue(side, level.price)
+            assert len(queue) == level.orders
