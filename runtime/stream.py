@@ -81,7 +81,7 @@ class Stream:
             alert_min_confidence=settings.alerts.min_confidence,
             clock=clock,
         )
-        self._record = FeedRecord(engine, run_id=run_id, shard=settings.feed.shard)
+        self._record = FeedRecord(engine, run_id=run_id, shard=settings.feed.shard, clock=clock)
         self._ingest: IngestProcess | None = None
         self._source: Source | None = None
         self._health = Health()
@@ -213,6 +213,8 @@ class Stream:
             self._trading.heed(item.chunk)
 
     def _write(self, output: Output, received_ns: int | None, *, late: bool) -> None:
+        for fault in output.faults:
+            self._record.doubt(fault)
         try:
             self._writer.write(output, received_ns=received_ns, late=late)
         except sa.exc.OperationalError as error:  # the writer keeps it; the flush tries again
