@@ -151,6 +151,10 @@ class Stream:
             self._ingest.end()
             beating.cancel()
             self._drain()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                # The loop would restore the default: a signal now would cost the row its end.
+                loop.remove_signal_handler(number)
+                signal.signal(number, signal.SIG_IGN)
         log.info("stream drained", run_id=self._run_id, reason=self._reason)
 
     def _tidy_up(self) -> list[Path]:

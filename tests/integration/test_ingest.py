@@ -218,3 +218,14 @@ async def test_it_needs_no_database_no_calendar_and_no_compiler() -> None:
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+async def test_stopped_before_it_has_begun_it_has_lost_nothing(tmp_path: Path) -> None:
+    async with serving(market(10)) as port:
+        ingest = start(order(port, tmp_path))
+        ingest.stop()
+        taken = Taken()
+        await taken.take(ingest, until=lambda _taken: False)
+        ingest.end()
+
+    assert taken.records == 0
