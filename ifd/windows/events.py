@@ -101,7 +101,7 @@ def imbalance(levels: Structured, side: Any, before: Integers, count: int) -> An
     for level in range(count):
         key, size = NOWHERE, 0
         if level < side.count:
-            found = levels[side.offset + side.count - 1 - level]
+            found = levels[side.begin + side.count - 1 - level]
             key, size = found.key, found.size
         if key >= before[level]:
             total += size
@@ -114,7 +114,7 @@ def imbalance(levels: Structured, side: Any, before: Integers, count: int) -> An
 def best_key(levels: Structured, side: Any) -> Any:
     """Return the key of the best level."""
     # Any: one element of SIDE_DTYPE, and numba's integer.
-    return levels[side.offset + side.count - 1].key if side.count else NOWHERE
+    return levels[side.begin + side.count - 1].key if side.count else NOWHERE
 
 
 @part
@@ -128,7 +128,7 @@ def mark(arrays: BookArrays, index: int) -> None:
         for level in range(DEPTH_LEVELS):
             before[level], before[DEPTH_LEVELS + level] = NOWHERE, 0
             if level < side.count:
-                found = arrays.levels[side.offset + side.count - 1 - level]
+                found = arrays.levels[side.begin + side.count - 1 - level]
                 before[level], before[DEPTH_LEVELS + level] = found.key, found.size
 
 
