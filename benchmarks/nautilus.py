@@ -36,7 +36,7 @@ ORDER_ID, PRICE, SIZE, FLAGS, ACTION, SIDE = "f5", "f6", "f7", "f8", "f10", "f11
 
 def deltas_of(records: np.ndarray) -> list[OrderBookDelta | None]:
     """Return a delta for each record that changes a book, None for the others."""
-    found = []
+    found: list[OrderBookDelta | None] = []
     for record in records:
         action = ACTIONS.get(int(record[ACTION]))
         if action is None:

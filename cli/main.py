@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from cli import baselines, books, database, doctor, signals, simulator, status, up
+from cli import baselines, bench, books, database, doctor, signals, simulator, status, up
 from ifd.errors import ConfigurationError, IfdError
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app.command("replay")(books.replay)
 app.command("book")(books.book)
 app.command("simulate")(simulator.simulate)
 app.command("gateway")(simulator.gateway)
+app.command("bench")(bench.bench)
 app.command("status")(status.status)
 app.command("doctor")(doctor.doctor)
 app.add_typer(baselines.app, name="baselines")
