@@ -185,7 +185,9 @@ def refresh_delta(arrays: BookArrays, index: int, oldest_ns: int) -> None:
                 future = arrays.books[book.underlying].last_price
         life = book.expiration_ns - book.event_ts
         book.delta = option_delta(book.mid, future, book.strike_price, life, book.is_call)
-        book.delta_ts = book.event_ts
+        # Without a price of its own or of the future it is a stopgap: the next event asks again.
+        is_priced = book.mid != NOT_KNOWN and future != NOT_KNOWN
+        book.delta_ts = book.event_ts if is_priced else 0
 
 
 @part
