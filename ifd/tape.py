@@ -88,8 +88,8 @@ def is_crossed(arrays: BookArrays, index: int) -> Any:
     bids, asks = arrays.sides[2 * index], arrays.sides[2 * index + 1]
     if bids.count == 0 or asks.count == 0:
         return False
-    bid = arrays.levels[bids.offset + bids.count - 1].key
-    return bid > ~arrays.levels[asks.offset + asks.count - 1].key
+    bid = arrays.levels[bids.begin + bids.count - 1].key
+    return bid > ~arrays.levels[asks.begin + asks.count - 1].key
 
 
 @kernel
@@ -131,7 +131,7 @@ def write_best(arrays: BookArrays, index: int, row: Integers, ts_recv: int) -> N
         side = arrays.sides[owner]
         column = 2 + 3 * (owner & 1)
         if side.count:
-            level = arrays.levels[side.offset + side.count - 1]
+            level = arrays.levels[side.begin + side.count - 1]
             row[column] = level.key ^ -(owner & 1)
             row[column + 1] = level.size
             row[column + 2] = level.orders

@@ -68,5 +68,5 @@ class CompiledBook:
 
     def _block(self, side: int) -> Structured:
         block = self._store.sides[2 * self._index + (side == ASK)]
-        offset = int(block["offset"])
-        return self._store.levels[offset : offset + int(block["count"])]
+        begin = int(block["begin"])
+        return self._store.levels[begin : begin + int(block["count"])]

@@ -281,7 +281,7 @@ def clear(arrays: BookArrays, index: int) -> None:
     counts, orders, levels = arrays.counts, arrays.orders, arrays.levels
     for owner in range(2 * index, 2 * index + 2):
         side = arrays.sides[owner]
-        for position in range(side.offset, side.offset + side.count):
+        for position in range(side.begin, side.begin + side.count):
             slot = levels[position].first
             while slot >= 0:
                 behind = orders[slot].behind

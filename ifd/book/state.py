@@ -3,8 +3,9 @@
 Orders lie in one pool. A hash finds them by (instrument, order id), and each is linked to the
 orders before and behind it at its price. The hash is Litwin's (1980): it grows by one bucket at a
 time, so no insertion ever waits for a rehash. A side of a book is one block of levels, worst to
-best, so that what happens near the touch moves little, whether there are three levels or nine
-hundred. Prices of asks are kept complemented (`~price`): on both sides the greatest key is best.
+best, with free room at both ends, so that what happens near the touch or at the far end moves
+little, whether there are three levels or nine hundred. Prices of asks are kept complemented
+(`~price`): on both sides the greatest key is best.
 """
 
 from __future__ import annotations
@@ -55,7 +56,9 @@ SIDE_DTYPE: Final = np.dtype(
     [
         ("offset", "i4"),
         ("capacity", "i4"),
+        ("begin", "i4"),  # its worst level; free room is kept on both sides
         ("count", "i4"),
+        ("hint", "i4"),  # index where a level was last searched for
         ("changed", "i4"),  # 1 when the event that is running touched a level
         # Lots of the event that is running.
         ("added", "i8"),
@@ -136,9 +139,9 @@ UNKNOWN_ORDER: Final = 1
 SMALLEST_BLOCK: Final = 4
 _ID_SPREAD: Final = 40_503
 """Knuth's multiplier for sixteen bits: a product with an id stays far below 2**63."""
-_FIRST_ORDERS: Final = 4_096
-_FIRST_BUCKETS: Final = 1_024
-_FIRST_LEVELS: Final = 4_096
+_FIRST_ORDERS: Final = 65_536
+_FIRST_BUCKETS: Final = 65_536
+_FIRST_LEVELS: Final = 65_536
 _FIRST_BOOKS: Final = 64
 _FAULT_ROWS: Final = 1_024
 
@@ -199,7 +202,7 @@ class BookStore:
         counts[BUCKETS] = counts[HALF] = _FIRST_BUCKETS
         self.counts = counts
         self.orders = np.zeros(_FIRST_ORDERS, ORDER_DTYPE)
-        self.buckets = np.full(4 * _FIRST_BUCKETS, -1, np.int32)
+        self.buckets = np.full(2 * _FIRST_BUCKETS, -1, np.int32)
         self.levels = np.zeros(_FIRST_LEVELS, LEVEL_DTYPE)
         self.sides = np.zeros(2 * _FIRST_BOOKS, SIDE_DTYPE)
         self.books = np.zeros(_FIRST_BOOKS, BOOK_DTYPE)
@@ -276,7 +279,8 @@ class BookStore:
             block = self.sides[side]
             offset, capacity = block["offset"], block["capacity"]
             self.sides[side] = np.zeros((), SIDE_DTYPE)
-            self.sides[side]["offset"], self.sides[side]["capacity"] = offset, capacity
+            self.sides[side]["offset"] = self.sides[side]["begin"] = offset
+            self.sides[side]["capacity"] = capacity
 
     def pack(self) -> dict[str, bytes]:
         """Return the arrays as bytes, without the room that is not used."""

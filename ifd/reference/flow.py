@@ -157,7 +157,8 @@ class ReferenceFlow:
                 instrument.expiration_ns - self.event_ts,
                 instrument.right == "C",
             )
-            self._delta_ts = self.event_ts
+            is_priced = self.mid is not None and future_price is not None
+            self._delta_ts = self.event_ts if is_priced else 0
 
     def _note_mid(self, bid: Quote | None, ask: Quote | None) -> None:
         self.mid = None if bid is None or ask is None else (bid.price + ask.price) // 2

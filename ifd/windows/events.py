@@ -101,7 +101,7 @@ def imbalance(levels: Structured, side: Any, before: Integers, count: int) -> An
     for level in range(count):
         key, size = NOWHERE, 0
         if level < side.count:
-            found = levels[side.offset + side.count - 1 - level]
+            found = levels[side.begin + side.count - 1 - level]
             key, size = found.key, found.size
         if key >= before[level]:
             total += size
@@ -114,7 +114,7 @@ def imbalance(levels: Structured, side: Any, before: Integers, count: int) -> An
 def best_key(levels: Structured, side: Any) -> Any:
     """Return the key of the best level."""
     # Any: one element of SIDE_DTYPE, and numba's integer.
-    return levels[side.offset + side.count - 1].key if side.count else NOWHERE
+    return levels[side.begin + side.count - 1].key if side.count else NOWHERE
 
 
 @part
@@ -128,7 +128,7 @@ def mark(arrays: BookArrays, index: int) -> None:
         for level in range(DEPTH_LEVELS):
             before[level], before[DEPTH_LEVELS + level] = NOWHERE, 0
             if level < side.count:
-                found = arrays.levels[side.offset + side.count - 1 - level]
+                found = arrays.levels[side.begin + side.count - 1 - level]
                 before[level], before[DEPTH_LEVELS + level] = found.key, found.size
 
 
@@ -185,7 +185,9 @@ def refresh_delta(arrays: BookArrays, index: int, oldest_ns: int) -> None:
                 future = arrays.books[book.underlying].last_price
         life = book.expiration_ns - book.event_ts
         book.delta = option_delta(book.mid, future, book.strike_price, life, book.is_call)
-        book.delta_ts = book.event_ts
+        # Without a price of its own or of the future it is a stopgap: the next event asks again.
+        is_priced = book.mid != NOT_KNOWN and future != NOT_KNOWN
+        book.delta_ts = book.event_ts if is_priced else 0
 
 
 @part

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 from typing import Any
 
+import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ifd.params import WindowParams
-from ifd.records import ASK, BID, MboArray
+from ifd.records import ASK, BID, F_LAST, MBO_DTYPE, RTYPE_MBO, MboArray
 from ifd.reference.order_book import OrderBook
 from ifd.reference.stage import ReferenceStage
 from ifd.reference.tape import Market as ReferenceMarket
@@ -17,7 +20,7 @@ from ifd.tape import Market
 from ifd.units import NANOS_PER_SECOND
 from ifd.windows import InstrumentFlow
 from ifd.windows.stage import WindowStage
-from tests.properties.streams import LISTED, cut, streams
+from tests.properties.streams import LISTED, OPEN_NS, POINT, cut, streams
 
 LENGTHS = tuple(n * NANOS_PER_SECOND for n in (1, 5, 10))
 NESTED = WindowParams(
@@ -73,6 +76,34 @@ def test_both_books_hold_the_same(records: MboArray, points: list[int]) -> None:
         for name in ("buy_volume", "sell_volume", "unsided_volume", "trades"):
             assert getattr(book, name) == getattr(tracked.tape, name)
         assert_same_book(book, tracked.book)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_deep_and_drifting_books_hold_the_same(seed: int) -> None:
+    """Hundreds of levels a side, in any order, and a market that wanders through its blocks."""
+    rng = random.Random(seed)
+    rows: list[tuple[Any, ...]] = []
+    for number in range(6_000):
+        action, order_id = rng.choice("AAAMC"), rng.randint(0, 1_500)
+        middle = 10_000 + (number if seed % 2 else 0)
+        side = rng.choice("BA")
+        away = int(rng.expovariate(1 / 200.0))
+        price = (middle + (away if side == "A" else -away)) * POINT
+        stamp = OPEN_NS + number * 1_000_000
+        rows.append(
+            (
+                *(14, RTYPE_MBO, 1, 7, stamp, order_id, price, rng.randint(0, 20), F_LAST, 0),
+                *(ord(action), ord(side), stamp + 50_000, 0, number),
+            )
+        )
+    records = np.array(rows, dtype=MBO_DTYPE)
+    compiled, plain = Market(), ReferenceMarket()
+
+    assert compiled.best_prices(records) == plain.update(records)
+
+    (book,) = compiled.instruments()
+    assert book.bid_levels + book.ask_levels > 400
+    assert_same_book(book, plain.instruments[7].book)
 
 
 def assert_same_book(book: Any, plain: OrderBook) -> None:

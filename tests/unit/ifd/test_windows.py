@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from ifd.errors import ConfigurationError
 from ifd.params import WindowParams
-from ifd.records import F_BAD_TS_RECV, F_LAST, F_SNAPSHOT
+from ifd.records import F_BAD_TS_RECV, F_LAST, F_MAYBE_BAD_BOOK, F_SNAPSHOT
 from ifd.reference.stage import ReferenceStage
 from ifd.units import NANOS_PER_SECOND, PRICE_SCALE, UNDEFINED_TIMESTAMP
 from ifd.windows import Bar, InstrumentFlow, PressureWindow
@@ -405,3 +406,177 @@ def test_the_underlying_is_found_by_id_or_by_name(watch: Watch, listing: Any) ->
 
     prices = [watch.stage.underlying_price(one) for one in (listing.option(CALL), by_name)]
     assert prices == [25_000 * PRICE_SCALE] * 2
+
+
+def test_cancels_and_trades_of_no_side_are_counted(watch: Watch) -> None:
+    order = watch.exchange.add("B", 99, 5, instrument_id=CALL)
+    watch.exchange.record("C", "B", 99, 5, order, instrument_id=CALL)
+    watch.exchange.trade(CALL, "N", 100, 2)
+
+    window = watch.only()
+
+    # The second cancel is what the trade took out of the book.
+    assert (window.cancels, window.unsided_trades) == (2, 1)
+
+
+def test_depth_imbalance_sees_behind_the_touch(watch: Watch) -> None:
+    """Worked by hand: the same formula at each of the first levels."""
+    exchange = watch.exchange
+    exchange.add("B", 100, 5, instrument_id=CALL)  # first bid level: +5
+    exchange.add("B", 99, 3, instrument_id=CALL)  # second: +3
+    exchange.add("A", 103, 4, instrument_id=CALL)  # first ask level: -4
+    exchange.add("A", 104, 9, instrument_id=CALL)  # second: -9
+    exchange.add("B", 101, 1, instrument_id=CALL)  # 101, 100, 99 for 100, 99: +1 +5 +3
+
+    window = watch.only()
+
+    assert window.order_flow_imbalance == 5 - 4 + 1
+    assert window.depth_imbalance == 5 + 3 - 4 - 9 + (1 + 5 + 3)
+
+
+def test_the_next_slice_of_a_native_iceberg_is_a_refill(watch: Watch) -> None:
+    """The order keeps its id and shows ten again after ten were filled."""
+    order = watch.exchange.add("A", 101, 10, instrument_id=CALL)
+    watch.exchange.record("T", "B", 101, 10, 7, instrument_id=CALL, flags=0)
+    watch.exchange.record("F", "A", 101, 10, order, instrument_id=CALL, flags=0)
+    watch.exchange.record("M", "A", 101, 10, order, instrument_id=CALL)
+
+    window = watch.only()
+
+    assert (window.ask_refills, window.bid_refills) == (1, 0)
+
+
+def test_what_a_partial_fill_leaves_is_no_refill(watch: Watch) -> None:
+    order = watch.exchange.add("A", 101, 10, instrument_id=CALL)
+    watch.exchange.record("T", "B", 101, 4, 7, instrument_id=CALL, flags=0)
+    watch.exchange.record("F", "A", 101, 4, order, instrument_id=CALL, flags=0)
+    watch.exchange.record("M", "A", 101, 6, order, instrument_id=CALL)
+
+    assert watch.only().ask_refills == 0
+
+
+@pytest.mark.parametrize(("after_ms", "size", "refills"), [(3, 10, 1), (30, 10, 0), (3, 11, 0)])
+def test_a_like_order_within_milliseconds_is_the_slice_of_a_synthetic_iceberg(
+    watch: Watch, after_ms: float, size: int, refills: int
+) -> None:
+    order = watch.exchange.add("A", 101, 10, instrument_id=CALL)
+    watch.exchange.record("T", "B", 101, 10, 7, instrument_id=CALL, flags=0)
+    watch.exchange.record("F", "A", 101, 10, order, instrument_id=CALL, flags=0)
+    watch.exchange.record("C", "A", 101, 10, order, instrument_id=CALL)
+    watch.exchange.wait(ms=after_ms)
+    watch.exchange.add("A", 101, size, instrument_id=CALL)
+
+    assert watch.only().ask_refills == refills
+
+
+def test_quoted_time_runs_while_both_sides_are_quoted_also_in_silence(watch: Watch) -> None:
+    """
+         0 s      10 s        30 s                  60 s    120 s
+    -----|---------|===========|---------------------|-------|
+         bid       ask         ask gone
+    """
+    watch.exchange.add("B", 99, 5, instrument_id=CALL)
+    watch.exchange.wait(seconds=10)
+    ask = watch.exchange.add("A", 101, 5, instrument_id=CALL)
+    watch.exchange.wait(seconds=20)
+    watch.exchange.record("C", "A", 101, 5, ask, instrument_id=CALL)
+    watch.exchange.wait(seconds=40)
+    watch.exchange.add("A", 101, 5, instrument_id=CALL)
+
+    watch.finish()
+
+    first, second = (w for w in watch.windows if w.instrument_id == CALL)
+    assert first.quoted_ns == 20 * NANOS_PER_SECOND
+    assert second.quoted_ns == 50 * NANOS_PER_SECOND  # from 70 s to the end of its minute
+    assert (first.touch_changes, first.quoted_events) == (3, 1)
+    assert first.spread_sum == 2 * PRICE_SCALE
+
+
+def test_flow_is_weighted_with_the_delta_of_its_option(watch: Watch) -> None:
+    """Deep in the money by its mid, so that each lot is nearly a future."""
+    watch.exchange.quote(FUTURE, 25_999, 26_001)
+    watch.exchange.quote(CALL, 1_004, 1_006)
+    watch.exchange.trade(CALL, "B", 1_006, 7)
+    watch.exchange.trade(PUT, "B", 50, 3)
+
+    watch.finish()
+
+    volumes = {w.instrument_id: w.delta_volume for w in watch.windows}
+    assert volumes[CALL] == pytest.approx(7_000_000, rel=0.05)
+    assert volumes[PUT] < 0
+    assert volumes[FUTURE] == 0
+
+
+def test_a_complete_book_that_meets_an_unknown_order_is_at_fault_until_a_snapshot(
+    watch: Watch, open_ns: int
+) -> None:
+    watch.exchange.record("C", "B", 99, 5, 555, instrument_id=CALL)
+    watch.exchange.record("M", "B", 99, 5, 556, instrument_id=CALL)
+    watch.exchange.record("N", instrument_id=PUT, flags=F_LAST | F_MAYBE_BAD_BOOK)
+    watch.exchange.record("C", "B", 99, 5, 555, instrument_id=STRANGER)  # joined late: no news
+    watch.exchange.wait(seconds=5)
+    watch.exchange.snapshot([("B", 100, 50, 1)], instrument_id=CALL)
+    watch.exchange.record("R", instrument_id=PUT)
+    watch.pass_on()
+
+    faults = watch.stage.take_faults()
+
+    found = [(one.raw_symbol, one.ts_event - open_ns, one.cause, one.ended) for one in faults]
+    assert found == [
+        ("NQZ6 C25000", 0, "book", False),
+        ("NQZ6 P25000", 0, "flag", False),
+        ("NQZ6 C25000", 5 * NANOS_PER_SECOND + 100_000, "", True),
+        ("NQZ6 P25000", 5 * NANOS_PER_SECOND, "", True),
+    ]
+    assert watch.stage.take_faults() == []
+
+
+@pytest.fixture(params=[WindowStage, ReferenceStage], ids=["compiled", "plain"])
+def nested(request: pytest.FixtureRequest, listing: Any, exchange: Any) -> Watch:
+    """All lengths of the default profile."""
+    exchange.record("R", instrument_id=CALL)
+    return Watch(request.param(WindowParams()), listing, exchange)
+
+
+def test_every_length_holds_what_happened_in_it(nested: Watch) -> None:
+    for seconds in (0, 0.5, 9.2, 50, 61, 299):
+        nested.exchange.ms = seconds * 1_000
+        nested.exchange.trade(CALL, "B", 101, 1)
+
+    nested.finish()
+
+    closed = [(w.window_end - w.window_start, w.buy_volume) for w in nested.windows]
+    minute = 60 * NANOS_PER_SECOND
+    assert sorted(closed) == [(minute, 1), (minute, 1), (minute, 4), (5 * minute, 6)]
+
+
+def test_a_reader_sees_the_running_window_of_every_length(nested: Watch) -> None:
+    for seconds in (0, 9.2, 50, 59.5, 59.8):
+        nested.exchange.ms = seconds * 1_000
+        nested.exchange.trade(CALL, "B", 101, 1)
+
+    flows = [
+        [window.buy_volume for window in event.windows]
+        for event in nested.stage.update(nested.exchange.take())
+        if isinstance(event, InstrumentFlow)
+    ]
+
+    assert flows[-1] == [2, 3, 5, 5]
+
+
+def test_lengths_that_do_not_nest_are_refused() -> None:
+    with pytest.raises(ConfigurationError, match="multiple of the one before"):
+        WindowStage(WindowParams(length_ns=MINUTE, lengths_ns=(7 * NANOS_PER_SECOND, MINUTE)))
+
+
+def test_an_iceberg_is_told_apart_in_every_length(nested: Watch) -> None:
+    order = nested.exchange.add("A", 101, 10, instrument_id=CALL)
+    for _ in range(3):
+        nested.exchange.wait(seconds=20)
+        nested.exchange.record("T", "B", 101, 10, 7, instrument_id=CALL, flags=0)
+        nested.exchange.record("F", "A", 101, 10, order, instrument_id=CALL, flags=0)
+        nested.exchange.record("M", "A", 101, 10, order, instrument_id=CALL)
+
+    nested.finish()
+
+    assert sorted(w.ask_refills for w in nested.windows) == [1, 2, 3]
