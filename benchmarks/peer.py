@@ -85,8 +85,8 @@ def _peer_python() -> Path:
     """Return the interpreter of the other environment, making it when it is not there."""
     python = ENVIRONMENT / "bin" / "python"
     if not python.exists():
-        _run(["uv", "venv", "--quiet", "--python", sys.executable, str(ENVIRONMENT)])
-        _run(["uv", "pip", "install", "--quiet", "--python", str(python), "-r", str(REQUIREMENTS)])
+        _run([sys.executable, "-m", "venv", str(ENVIRONMENT)])
+        _run([str(python), "-m", "pip", "install", "--quiet", "-r", str(REQUIREMENTS)])
     return python
 
 

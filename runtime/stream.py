@@ -54,7 +54,7 @@ from sinks.tables import TableWriter, store_params
 log = structlog.get_logger("stream")
 
 MICRO_BATCH_RECORDS: Final = 2_048
-"""Small enough that the socket waits a few milliseconds for the plain engine at most."""
+"""Small enough that the socket waits a millisecond for the engine at most."""
 FLUSH_SECONDS: Final = 0.25
 BEAT_SECONDS: Final = 1.0
 DATABASE_PATIENCE_SECONDS: Final = 60.0

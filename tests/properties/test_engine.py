@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ifd.book import state as book_state
 from ifd.params import WindowParams
 from ifd.records import ASK, BID, F_LAST, MBO_DTYPE, RTYPE_MBO, MboArray
 from ifd.reference.order_book import OrderBook
@@ -19,8 +20,9 @@ from ifd.reference.tape import Market as ReferenceMarket
 from ifd.tape import Market
 from ifd.units import NANOS_PER_SECOND
 from ifd.windows import InstrumentFlow
+from ifd.windows import state as window_state
 from ifd.windows.stage import WindowStage
-from tests.properties.streams import LISTED, OPEN_NS, POINT, cut, streams
+from tests.properties.streams import LISTED, OPEN_NS, POINT, cut, instrument, streams
 
 LENGTHS = tuple(n * NANOS_PER_SECOND for n in (1, 5, 10))
 NESTED = WindowParams(
@@ -50,23 +52,22 @@ def told(stage: Any, parts: list[MboArray], *, wake_every_ns: int) -> list[Any]:
 @settings(max_examples=500, deadline=None)
 @given(streams(), st.lists(st.integers(min_value=0, max_value=60), max_size=3))
 def test_both_engines_tell_the_same(records: MboArray, points: list[int]) -> None:
+    parts = cut(records, points)
     compiled, plain = WindowStage(NESTED), ReferenceStage(NESTED)
     compiled.define(LISTED)
     plain.define(LISTED)
 
-    found = told(compiled, cut(records, points), wake_every_ns=NANOS_PER_SECOND)
-    expected = told(plain, [records], wake_every_ns=NANOS_PER_SECOND)
+    found = told(compiled, parts, wake_every_ns=NANOS_PER_SECOND)
 
-    assert found == expected
+    assert found == told(plain, [records], wake_every_ns=NANOS_PER_SECOND)
+    for instrument_id, flow in plain.flows.items():
+        assert_same_book(compiled.book(instrument_id), flow.book)
+    assert_same_market(records, parts)
 
 
-@settings(max_examples=500, deadline=None)
-@given(streams(), st.lists(st.integers(min_value=0, max_value=60), max_size=3))
-def test_both_books_hold_the_same(records: MboArray, points: list[int]) -> None:
+def assert_same_market(records: MboArray, parts: list[MboArray]) -> None:
     compiled, plain = Market(), ReferenceMarket()
-
-    best = [row for part in cut(records, points) for row in compiled.best_prices(part)]
-
+    best = [row for part in parts for row in compiled.best_prices(part)]
     assert best == plain.update(records)
     assert {book.instrument_id for book in compiled.instruments()} == set(plain.instruments)
     for book in compiled.instruments():
@@ -76,6 +77,49 @@ def test_both_books_hold_the_same(records: MboArray, points: list[int]) -> None:
         for name in ("buy_volume", "sell_volume", "unsided_volume", "trades"):
             assert getattr(book, name) == getattr(tracked.tape, name)
         assert_same_book(book, tracked.book)
+
+
+@pytest.fixture
+def small_arrays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every array begin with next to nothing, so that it grows again and again."""
+    for name, rows in (("ORDERS", 4), ("BUCKETS", 4), ("LEVELS", 16), ("BOOKS", 1)):
+        monkeypatch.setattr(book_state, f"_FIRST_{name}", rows)
+    monkeypatch.setattr(book_state, "_FAULT_ROWS", 2)
+    monkeypatch.setattr(window_state, "_FIRST_FLOWS", 1)
+    monkeypatch.setattr(window_state, "_SPARE_ROWS", 4)
+    monkeypatch.setattr(window_state, "_BAR_ROWS", 4)
+
+
+@pytest.mark.usefixtures("small_arrays")
+@pytest.mark.parametrize("seed", range(4))
+def test_growing_in_the_middle_of_a_stream_changes_nothing(seed: int) -> None:
+    rng = random.Random(seed)
+    listed = [*LISTED, *(instrument(key, "C", raw_symbol=f"C{key}") for key in range(100, 140))]
+    rows: list[tuple[Any, ...]] = []
+    stamp = OPEN_NS
+    for number in range(6_000):
+        stamp += rng.choice([0, 1_000_000, 200_000_000])
+        key = rng.choice([1, 11, *range(100, 140)])
+        price = (100 + rng.randint(-40, 40)) * POINT
+        flags = rng.choice([F_LAST] * 20 + [F_LAST | 4, F_LAST | 40])
+        rows.append(
+            (
+                *(14, RTYPE_MBO, 1, key, stamp, rng.randint(0, 90), price, rng.randint(0, 9)),
+                *(flags, 0, ord(rng.choice("AAAAAAMMCT")), ord(rng.choice("BA"))),
+                *(stamp + 50_000, 0, number),
+            )
+        )
+    records = np.array(rows, dtype=MBO_DTYPE)
+    compiled, plain = WindowStage(NESTED), ReferenceStage(NESTED)
+    compiled.define(listed)
+    plain.define(listed)
+
+    found = told(compiled, [records], wake_every_ns=NANOS_PER_SECOND)
+
+    assert found == told(plain, [records], wake_every_ns=NANOS_PER_SECOND)
+    assert sum(len(flow.book.orders) for flow in plain.flows.values()) > 300
+    for instrument_id, flow in plain.flows.items():
+        assert_same_book(compiled.book(instrument_id), flow.book)
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -189,7 +189,7 @@ class PlainBook:
         return [(o[0], o[3]) for o in self.orders if o[1] == side and o[2] == price]
 
 
-@settings(max_examples=400, deadline=None)
+@MANY
 @given(streams())
 def test_the_book_agrees_with_the_plainest_one_after_every_record(records: MboArray) -> None:
     book, plain = OrderBook(), PlainBook()

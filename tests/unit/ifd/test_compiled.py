@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -18,12 +17,9 @@ LIGHT = (
     "ifd.records, ifd.gateway, ifd.replay, ifd.sessions, ifd.clock, ifd.units, ifd.symbols, "
     "ifd.metrics, ifd.baseline, sinks.archive, config.settings"
 )
-FEW_KERNELS = """
-import json, time
+ONE_KERNEL = """
 from ifd.options import implied_volatility
-begun = time.process_time()
-implied_volatility(620.0, 25000.0, 24800.0, 0.1, True)
-print(json.dumps(time.process_time() - begun))
+print(implied_volatility(620.0, 25000.0, 24800.0, 0.1, True))
 """
 
 
@@ -50,12 +46,11 @@ def test_what_receives_and_stores_loads_no_compiler() -> None:
 
 
 def test_compiled_code_is_kept_where_the_environment_says(tmp_path: Path) -> None:
-    first = json.loads(run(FEW_KERNELS, NUMBA_CACHE_DIR=str(tmp_path)))
-    kept = sorted(path.suffix for path in tmp_path.rglob("*") if path.is_file())
-    later = json.loads(run(FEW_KERNELS, NUMBA_CACHE_DIR=str(tmp_path)))
+    volatility = run(ONE_KERNEL, NUMBA_CACHE_DIR=str(tmp_path))
 
+    kept = sorted(path.suffix for path in tmp_path.rglob("*") if path.is_file())
+    assert float(volatility) > 0
     assert kept == [".nbc", ".nbi"]
-    assert later < first
 
 
 def test_where_nothing_can_be_kept_it_is_compiled_anew(monkeypatch: pytest.MonkeyPatch) -> None:
