@@ -8,6 +8,7 @@ it is handed the frozen parameters that `Settings.engine_params` builds.
 from __future__ import annotations
 
 import os
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -166,6 +167,60 @@ class ArchiveSettings(_Section):
     flush_seconds: float = Field(1.0, gt=0)
 
 
+class BudgetSettings(_Section):
+    """What may be spent, in US dollars a UTC day and a calendar month."""
+
+    backfill_daily: Decimal = Field(Decimal(20), ge=0, description="history that fills holes")
+    backfill_monthly: Decimal = Field(Decimal(200), ge=0)
+    streaming_daily: Decimal = Field(Decimal(25), ge=0, description="the live feed")
+    streaming_monthly: Decimal = Field(Decimal(500), ge=0)
+    alarm_percent: list[int] = Field(
+        default_factory=lambda: [80, 100], description="shares of a cap that raise an alarm"
+    )
+    when_exceeded: Literal["alarm", "stop-backfill", "stop"] = Field(
+        "alarm", description="what happens besides the alarm when the live feed passes its cap"
+    )
+
+
+class CostSettings(_Section):
+    """What the live feed costs."""
+
+    live_plan: Literal["flat", "usage"] = Field(
+        "flat", description="flat: a subscription; usage: by what was received"
+    )
+    subscription_monthly: Decimal = Field(
+        Decimal(199), ge=0, description="US dollars a month, of the flat plan"
+    )
+    live_per_gib: Decimal = Field(
+        Decimal("2.16"), ge=0, description="US dollars a GiB received, of the usage plan"
+    )
+
+
+class BackfillSettings(_Section):
+    """How holes are filled."""
+
+    directory: Path = Field(Path("var/backfill"), description="downloads until they are archived")
+    replay_hours: float = Field(
+        23.0, ge=0, le=24, description="younger holes are replayed by the live gateway, free"
+    )
+    overlap_seconds: float = Field(
+        2.0, gt=0, description="asked for on both sides of a hole; what is there is dropped"
+    )
+    settle_seconds: float = Field(
+        60.0, ge=0, description="a hole must have ended so long ago before it is filled"
+    )
+    max_attempts: int = Field(6, ge=1, description="then a hole is given up, visibly")
+    first_wait_seconds: float = Field(60.0, gt=0, description="after a failure; it doubles")
+    max_wait_seconds: float = Field(3_600.0, gt=0)
+
+
+class QualitySettings(_Section):
+    """How data is checked."""
+
+    docs_directory: Path = Field(Path("var/quality"), description="Data Docs, one folder a run")
+    keep_docs: int = Field(30, ge=1, description="newest Data Docs that are kept")
+
+
 class DashboardSettings(_Section):
     """The web page."""
 
@@ -202,6 +257,10 @@ class Settings(BaseSettings):
     detection: DetectionSettings = DetectionSettings()
     alerts: AlertSettings = AlertSettings()
     archive: ArchiveSettings = ArchiveSettings()
+    budget: BudgetSettings = BudgetSettings()
+    costs: CostSettings = CostSettings()
+    backfill: BackfillSettings = BackfillSettings()
+    quality: QualitySettings = QualitySettings()
     dashboard: DashboardSettings = DashboardSettings()
     prefect: PrefectSettings = PrefectSettings()
 
