@@ -38,9 +38,9 @@ class SessionSchedules:
 
     def __init__(self, hours: Hours, year: int, *, calendar_file: Path = CALENDAR_FILE) -> None:
         first, self._last = dt.date(year, 1, 1), dt.date(year + 1, 12, 31)
-        kept: Hours = "cash" if hours == "always" else hours
+        self._hours: Hours = "cash" if hours == "always" else hours
         overrides = load_overrides(calendar_file)
-        self._sessions = tuple(build_calendar(kept, first, self._last, overrides=overrides))
+        self._sessions = tuple(build_calendar(self._hours, first, self._last, overrides=overrides))
 
     def opening(self) -> str:
         """Return the rule of the moments five minutes before each open."""
@@ -69,6 +69,10 @@ class SessionSchedules:
         return self._rule(
             lambda session: dt.datetime.combine(dt.date.fromisoformat(session.date), moment)
         )
+
+    def watched(self) -> str:
+        """Return hours and weekdays of a cron line that leaves no session out, and little else."""
+        return "9-16 * * 1-5" if self._hours == "cash" else "* * * 0-5"
 
     def _rule(self, moment_of: Callable[[Session], dt.datetime | None]) -> str:
         moments = [moment_of(session) for session in self._sessions]

@@ -62,13 +62,15 @@ def _moments(
     from prefect.server.schemas.schedules import CronSchedule, RRuleSchedule
 
     zone = given["timezone"]
-    if "rrule" in given:
-        text = _PLACEHOLDER.sub(lambda found: rules[found[1]], given["rrule"])
-        schedule: CronSchedule | RRuleSchedule = RRuleSchedule(rrule=text, timezone=zone)
-    else:
-        schedule = CronSchedule(cron=given["cron"], timezone=zone)
-    day = dt.timedelta(days=1)
-    for number in range(days):  # Prefect looks at a thousand moments at most
-        first = start + number * day
-        last = first + day - dt.timedelta(microseconds=1)
+    kind = "rrule" if "rrule" in given else "cron"
+    text = _PLACEHOLDER.sub(lambda found: rules[found[1]], given[kind])
+    schedule: CronSchedule | RRuleSchedule = (
+        RRuleSchedule(rrule=text, timezone=zone)
+        if kind == "rrule"
+        else CronSchedule(cron=text, timezone=zone)
+    )
+    step = dt.timedelta(hours=12)  # Prefect looks at a thousand moments at most
+    for number in range(2 * days):
+        first = start + number * step
+        last = first + step - dt.timedelta(microseconds=1)
         yield from asyncio.run(schedule.get_dates(n=1_000, start=first, end=last))

@@ -31,7 +31,8 @@ def describe_checkout() -> dict[str, str]:
 def session_schedules(at: Sequence[str] = ()) -> dict[str, str]:
     """Return the recurrence rules that prefect.yaml names: `opening`, `closing`, `early_closing`.
 
-    They follow `session.hours` and the corrections in `session.calendar_file`.
+    `every_minute` is a cron line; a rule of that many moments could not name
+    the holidays. All follow `session.hours` and the corrections in `session.calendar_file`.
 
     Parameters
     ----------
@@ -44,6 +45,7 @@ def session_schedules(at: Sequence[str] = ()) -> dict[str, str]:
         "opening": rules.opening(),
         "closing": rules.closing(),
         "early_closing": rules.early_closing(),
+        "every_minute": f"* {rules.watched()}",
         **{f"at_{time.replace(':', '')}": rules.at(time) for time in at},
     }
 
