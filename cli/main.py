@@ -19,6 +19,7 @@ from cli import (
     gaps,
     historical,
     parents,
+    schedule,
     signals,
     simulator,
     status,
@@ -44,6 +45,7 @@ app.command("status")(status.status)
 app.command("doctor")(doctor.doctor)
 app.command("gaps")(gaps.gaps)
 app.command("parents")(parents.parents)
+app.command("schedule")(schedule.schedule)
 app.add_typer(archive.app, name="archive")
 app.add_typer(baselines.app, name="baselines")
 app.add_typer(signals.app, name="signals")

@@ -229,10 +229,25 @@ class DashboardSettings(_Section):
 
 
 class PrefectSettings(_Section):
-    """The Prefect server that `ifd up` starts."""
+    """The Prefect server that `ifd up` starts, and how streams and baselines run under it."""
 
     port: int = Field(4200, ge=1, le=65535)
     work_pool: str = "ifd"
+    ui_url: str | None = Field(
+        None, description="address of Prefect's pages in links; empty: this machine"
+    )
+    restarts_an_hour: int = Field(
+        6, ge=0, description="how often the watchdog starts a shard's stream again"
+    )
+
+    @property
+    def pages(self) -> str:
+        """Address of Prefect's pages, without a slash at the end."""
+        return (self.ui_url or f"http://127.0.0.1:{self.port}").rstrip("/")
+
+    def flow_run_page(self, flow_run_id: str | None) -> str | None:
+        """Return the address of a flow run's page, None for a run without Prefect."""
+        return None if flow_run_id is None else f"{self.pages}/runs/flow-run/{flow_run_id}"
 
 
 class Settings(BaseSettings):

@@ -27,7 +27,7 @@ class StreamRunRow(SQLModel, table=True):
     second live run of a shard is refused by the database itself.
     `status` is starting, streaming, draining, drained or failed; `feed_state` is one of
     `FEED_STATES`, and empty before it is known.
-    `caught_up`: what arrives is the present, so signals are given.
+    `caught_up`: what arrives is the present, so signals are given. `pid` is a process of `host`.
     """
 
     __tablename__ = "stream_run"
@@ -41,6 +41,7 @@ class StreamRunRow(SQLModel, table=True):
     session_date: str = Field(max_length=10)
     status: str = Field(max_length=16)
     pid: int | None = None
+    host: str = Field(default="", max_length=255)
     flow_run_id: str | None = Field(default=None, max_length=36)
     started_ns: int = Field(sa_type=BigInt)
     heartbeat_ns: int = Field(sa_type=BigInt)

@@ -186,6 +186,7 @@ class PrefectApi:
         parameters: Mapping[str, Any] | None = None,
         *,
         environment: Mapping[str, str] | None = None,
+        key: str | None = None,
     ) -> FlowRun:
         """Create a run of `FLOW/DEPLOYMENT` that is due now.
 
@@ -195,6 +196,8 @@ class PrefectApi:
             Those that differ from the deployment's own.
         environment : mapping, optional
             For this run's process alone, over the worker's; no secrets, the UI shows it.
+        key : str, optional
+            Under one key one run is created, and returned by every further call.
         """
         # Any: parameters are whatever JSON a flow takes.
         found = self._request("GET", f"/deployments/name/{deployment}")
@@ -202,7 +205,7 @@ class PrefectApi:
             "state": {"type": "SCHEDULED"},
             "parameters": dict(parameters or {}),
             # A repeat of the request finds the run of the first attempt.
-            "idempotency_key": uuid.uuid4().hex,
+            "idempotency_key": key or uuid.uuid4().hex,
         }
         if environment:
             body["job_variables"] = {"env": dict(environment)}
@@ -211,6 +214,28 @@ class PrefectApi:
     def flow_run(self, run_id: str) -> FlowRun:
         """Return a run as it is now."""
         return _flow_run(self._request("GET", f"/flow_runs/{run_id}"))
+
+    def find_flow_run(self, run_id: str) -> FlowRun | None:
+        """Return a run as it is now, or None when the server does not know it."""
+        found = self._request("GET", f"/flow_runs/{run_id}", passing=httpx.codes.NOT_FOUND)
+        return None if found is None else _flow_run(found)
+
+    def unended_runs(self, deployment_name: str) -> list[FlowRun]:
+        """Return the runs of a deployment that have begun and not ended."""
+        found = self._request(
+            "POST",
+            "/flow_runs/filter",
+            {
+                "deployments": {"name": {"any_": [deployment_name]}},
+                "flow_runs": {"state": {"type": {"any_": ["RUNNING", "CANCELLING"]}}},
+            },
+        )
+        return [_flow_run(each) for each in found]
+
+    def force_state(self, run: FlowRun, state_type: str, message: str) -> None:
+        """Set the state of a run whose process cannot say it any more."""
+        body = {"state": {"type": state_type, "message": message}, "force": True}
+        self._request("POST", f"/flow_runs/{run.id}/set_state", body)
 
     def page_of(self, run: FlowRun) -> str:
         """Return the address of a run in the UI."""

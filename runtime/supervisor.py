@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import platform
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -77,6 +78,7 @@ def start_stream(
         params_fingerprint=settings.engine_params().fingerprint(),
         session_date=session_date,
         status="starting",
+        host=platform.node(),
         flow_run_id=flow_run_id,
         started_ns=now_ns,
         heartbeat_ns=now_ns,

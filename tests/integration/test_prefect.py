@@ -23,6 +23,7 @@ import pytest
 import stamina
 from sqlalchemy.engine import Engine
 
+from config.calendar import calendar_around
 from config.settings import ROOT_DIR, Settings, load_settings
 from ifd.clock import SystemClock
 from ifd.units import utc_from_ns
@@ -47,7 +48,7 @@ from simulator.session_files import SessionPlan, write_sessions
 
 pytestmark = pytest.mark.integration
 NEW_YORK = ZoneInfo("America/New_York")
-SCHEDULES = {"stream": dt.time(9, 25), "market-close": dt.time(16), "baselines": dt.time(17, 30)}
+SCHEDULES = {"stream": dt.time(9, 25), "market-close": None, "baselines": dt.time(17, 30)}
 
 
 class Platform:
@@ -183,13 +184,18 @@ def new_york_now() -> dt.datetime:
     return utc_from_ns(SystemClock().now_ns()).astimezone(NEW_YORK)
 
 
-def next_weekdays(time_of_day: dt.time, count: int) -> list[dt.datetime]:
-    """The next weekday occurrences of a New York time, in UTC."""
-    now = new_york_now()
-    days = (now.date() + dt.timedelta(days=n) for n in range(30))
-    moments = (dt.datetime.combine(day, time_of_day, tzinfo=NEW_YORK) for day in days)
-    coming = [each for each in moments if each.weekday() < 5 and each > now]
-    return [each.astimezone(dt.UTC) for each in coming[:count]]
+def next_sessions(time_of_day: dt.time | None, count: int) -> list[dt.datetime]:
+    """A New York time on the next trading dates, or their closes, in UTC."""
+    now_ns = SystemClock().now_ns()
+    moments = []
+    for session in calendar_around("cash", now_ns):
+        if time_of_day is None:
+            moments.append(utc_from_ns(session.close_ns))
+        else:
+            day = dt.date.fromisoformat(session.date)
+            moment = dt.datetime.combine(day, time_of_day, tzinfo=NEW_YORK)
+            moments.append(moment.astimezone(dt.UTC))
+    return [moment for moment in moments if moment > utc_from_ns(now_ns)][:count]
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
@@ -212,7 +218,7 @@ def test_the_scheduler_has_created_the_coming_runs_at_new_york_times(
     runs = scheduled()[:3]
 
     moments = [dt.datetime.fromisoformat(each["expected_start_time"]) for each in runs]
-    assert moments == next_weekdays(SCHEDULES[name], 3)
+    assert moments == next_sessions(SCHEDULES[name], 3)
     if name == "market-close":
         assert [each["parameters"]["only_if_closed"] for each in runs] == [True] * 3
 
@@ -229,7 +235,7 @@ def test_deploying_again_changes_nothing(platform: Platform) -> None:
         name: each["id"] for name, each in before.items()
     }
     for name, each in after.items():
-        assert len(each["schedules"]) == 1, name
+        assert len({one["slug"] for one in each["schedules"]}) == len(each["schedules"]), name
         assert each["version"] == before[name]["version"]
         assert each["concurrency_limit"] is None
 

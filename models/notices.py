@@ -1,0 +1,43 @@
+"""Notices to operators: a fact about the platform itself, told once, whoever notices it.
+
+The key names the fact. It is stored with the act it tells of and with what the outbox then owes, in
+one transaction, so that a crash loses no notice and two watchers double none.
+"""
+
+from __future__ import annotations
+
+from sqlmodel import Session
+
+from models.signals import AlertOutboxRow, NoticeRow
+
+NOTICE_KIND = "notice"
+
+
+def queue_notice(session: Session, notice: NoticeRow, channel: str | None) -> bool:
+    """Store a notice and owe its delivery; return False when it was stored before.
+
+    Parameters
+    ----------
+    channel : str, optional
+        Where it is owed; None, while Slack is not set up, keeps it in its table alone.
+
+    Raises
+    ------
+    sqlalchemy.exc.IntegrityError
+        If another process stored it in this moment; a second call then sees it.
+    """
+    if session.get(NoticeRow, notice.notice_key) is not None:
+        return False
+    session.add(notice)
+    session.flush()
+    if channel is not None:
+        session.add(
+            AlertOutboxRow(
+                notice_key=notice.notice_key,
+                channel=channel,
+                kind=NOTICE_KIND,
+                created_ns=notice.created_ns,
+                next_try_ns=notice.created_ns,
+            )
+        )
+    return True
