@@ -76,9 +76,9 @@ def test_nothing_is_deployed_when_the_server_holds_this_version(
     version = steps.deployed_version()
     deployed: list[str] = []
     monkeypatch.setattr(apply, "_deploy_all", deployed.append)
-    current = Server(dict.fromkeys(("stream", "market-close", "baselines"), version))
+    current = Server(dict.fromkeys(("stream", "market-close", "watchdog", "baselines"), version))
     partial = Server({"stream": version, "market-close": version})
-    old = Server(dict.fromkeys(("stream", "market-close", "baselines"), "0"))
+    old = Server(dict.fromkeys(("stream", "market-close", "watchdog", "baselines"), "0"))
 
     assert not apply.apply(current).changed  # type: ignore[arg-type]
     assert deployed == []
