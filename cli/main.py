@@ -11,6 +11,7 @@ import typer
 
 from cli import (
     archive,
+    backfill,
     baselines,
     books,
     database,
@@ -41,6 +42,7 @@ app.command("gateway")(simulator.gateway)
 app.command("status")(status.status)
 app.command("doctor")(doctor.doctor)
 app.command("gaps")(gaps.gaps)
+app.command("backfill")(backfill.backfill)
 app.command("parents")(parents.parents)
 app.add_typer(archive.app, name="archive")
 app.add_typer(baselines.app, name="baselines")
