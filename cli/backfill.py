@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -36,8 +37,13 @@ def backfill(
     Example: ifd backfill --days 5 --dry-run
     """
     settings = settings_for(database, profile)
+    import structlog
+
     from ifd.clock import SystemClock
     from runtime.backfill.worker import Backfill
+
+    # Standard output is the result's alone.
+    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
 
     with current_engine(settings) as engine:
         work = Backfill(settings, engine, clock=SystemClock())

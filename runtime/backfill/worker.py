@@ -45,7 +45,7 @@ from runtime.backfill.fetch import Fetched, buy, replay
 from runtime.backfill.holes import Hole, find_holes, history_of, method_for, overlap_ns
 from runtime.backfill.recompute import recompute
 from runtime.backfill.segment import facts_of, segment_path, write_segment
-from runtime.budgets import caps_of
+from runtime.budgets import backfill_caps
 from runtime.gap_scan import scan_gaps, session_on
 from runtime.session_archive import session_segments
 
@@ -115,7 +115,7 @@ class Backfill:
         now_ns = self._clock.now_ns()
         with Session(self._engine) as session:
             left = committed(session, "backfill", now_ns=now_ns).left(
-                caps_of(self._settings.budget, "backfill")
+                backfill_caps(self._settings.budget)
             )
             known = {(row.start_ns, row.end_ns): row for row in find_requests(session, self._shard)}
         planned = []
@@ -225,7 +225,7 @@ class Backfill:
         purse = DatabasePurse(
             self._engine,
             kind="backfill",
-            caps=caps_of(self._settings.budget, "backfill"),
+            caps=backfill_caps(self._settings.budget),
             clock=self._clock,
             requests=history_of(hole, self._settings),
         )
