@@ -12,6 +12,7 @@ import typer
 from cli import (
     archive,
     baselines,
+    bench,
     books,
     database,
     doctor,
@@ -39,6 +40,7 @@ app.command("replay")(books.replay)
 app.command("book")(books.book)
 app.command("simulate")(simulator.simulate)
 app.command("gateway")(simulator.gateway)
+app.command("bench")(bench.bench)
 app.command("status")(status.status)
 app.command("doctor")(doctor.doctor)
 app.command("gaps")(gaps.gaps)

@@ -8,11 +8,20 @@ it is handed the frozen parameters that `Settings.engine_params` builds.
 from __future__ import annotations
 
 import os
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from ifd.errors import ConfigurationError
@@ -106,8 +115,30 @@ class SessionSettings(_Section):
 class WindowSettings(_Section):
     """Pressure windows and bars."""
 
-    length_seconds: int = Field(60, ge=1, le=3600)
+    length_seconds: int = Field(
+        60, ge=1, le=3600, description="primary length: what baselines and signals speak of"
+    )
+    lengths_seconds: list[int] = Field(
+        default_factory=lambda: [1, 10, 60, 300],
+        description="all lengths, each a multiple of the one before",
+    )
     bar_minutes: list[int] = Field(default_factory=lambda: [1, 5])
+
+    @model_validator(mode="after")
+    def _lengths_are_nested(self) -> WindowSettings:
+        try:
+            self.params().nested_lengths_ns()
+        except ConfigurationError as error:
+            raise ValueError(str(error)) from error
+        return self
+
+    def params(self) -> WindowParams:
+        """Return the frozen parameters of the windows."""
+        return WindowParams(
+            length_ns=self.length_seconds * NANOS_PER_SECOND,
+            lengths_ns=tuple(length * NANOS_PER_SECOND for length in self.lengths_seconds),
+            bar_intervals_ns=tuple(minutes * NANOS_PER_MINUTE for minutes in self.bar_minutes),
+        )
 
 
 class BaselineSettings(_Section):
@@ -145,6 +176,60 @@ class ArchiveSettings(_Section):
 
     directory: Path = Path("var/archive")
     flush_seconds: float = Field(1.0, gt=0)
+
+
+class BudgetSettings(_Section):
+    """What may be spent, in US dollars a UTC day and a calendar month."""
+
+    backfill_daily: Decimal = Field(Decimal(20), ge=0, description="history that fills holes")
+    backfill_monthly: Decimal = Field(Decimal(200), ge=0)
+    streaming_daily: Decimal = Field(Decimal(25), ge=0, description="the live feed")
+    streaming_monthly: Decimal = Field(Decimal(500), ge=0)
+    alarm_percent: list[int] = Field(
+        default_factory=lambda: [80, 100], description="shares of a cap that raise an alarm"
+    )
+    when_exceeded: Literal["alarm", "stop-backfill", "stop"] = Field(
+        "alarm", description="what happens besides the alarm when the live feed passes its cap"
+    )
+
+
+class CostSettings(_Section):
+    """What the live feed costs."""
+
+    live_plan: Literal["flat", "usage"] = Field(
+        "flat", description="flat: a subscription; usage: by what was received"
+    )
+    subscription_monthly: Decimal = Field(
+        Decimal(199), ge=0, description="US dollars a month, of the flat plan"
+    )
+    live_per_gib: Decimal = Field(
+        Decimal("2.16"), ge=0, description="US dollars a GiB received, of the usage plan"
+    )
+
+
+class BackfillSettings(_Section):
+    """How holes are filled."""
+
+    directory: Path = Field(Path("var/backfill"), description="downloads until they are archived")
+    replay_hours: float = Field(
+        23.0, ge=0, le=24, description="younger holes are replayed by the live gateway, free"
+    )
+    overlap_seconds: float = Field(
+        2.0, gt=0, description="asked for on both sides of a hole; what is there is dropped"
+    )
+    settle_seconds: float = Field(
+        60.0, ge=0, description="a hole must have ended so long ago before it is filled"
+    )
+    max_attempts: int = Field(6, ge=1, description="then a hole is given up, visibly")
+    first_wait_seconds: float = Field(60.0, gt=0, description="after a failure; it doubles")
+    max_wait_seconds: float = Field(3_600.0, gt=0)
+
+
+class QualitySettings(_Section):
+    """How data is checked."""
+
+    docs_directory: Path = Field(Path("var/quality"), description="Data Docs, one folder a run")
+    keep_docs: int = Field(30, ge=1, description="newest Data Docs that are kept")
 
 
 class DashboardSettings(_Section):
@@ -199,6 +284,10 @@ class Settings(BaseSettings):
     detection: DetectionSettings = DetectionSettings()
     alerts: AlertSettings = AlertSettings()
     archive: ArchiveSettings = ArchiveSettings()
+    budget: BudgetSettings = BudgetSettings()
+    costs: CostSettings = CostSettings()
+    backfill: BackfillSettings = BackfillSettings()
+    quality: QualitySettings = QualitySettings()
     dashboard: DashboardSettings = DashboardSettings()
     prefect: PrefectSettings = PrefectSettings()
 
@@ -271,10 +360,7 @@ class Settings(BaseSettings):
         """Return the frozen parameters the engine is built with."""
         return EngineParams(
             profile=self.profile,
-            windows=WindowParams(
-                length_ns=self.windows.length_seconds * NANOS_PER_SECOND,
-                bar_intervals_ns=tuple(m * NANOS_PER_MINUTE for m in self.windows.bar_minutes),
-            ),
+            windows=self.windows.params(),
             baseline=BaselineParams(
                 sessions=self.baseline.sessions,
                 bucket_ns=self.baseline.bucket_minutes * NANOS_PER_MINUTE,

@@ -162,14 +162,9 @@ class HistoryError(IfdError):
 class HistoryDelayedError(HistoryError):
     """The provider is busy, broken or unreachable, and stayed so while it was asked again."""
 
-    def __init__(
-        self, reason: str, *, retry_after_ns: int | None = None, bytes_received: int = 0
-    ) -> None:
+    def __init__(self, reason: str, *, retry_after_ns: int | None = None) -> None:
         self.retry_after_ns = retry_after_ns
-        super().__init__(
-            f"history is not to be had now ({reason}): try again later",
-            bytes_received=bytes_received,
-        )
+        super().__init__(f"history is not to be had now ({reason}): try again later")
 
 
 class DownloadBrokenError(HistoryError):

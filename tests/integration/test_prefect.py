@@ -229,7 +229,7 @@ def test_deploying_again_changes_nothing(platform: Platform) -> None:
     assert "already applied" in platform.apply()
     output = platform.apply("--again")
 
-    assert "stream, market-close, baselines applied to work pool ifd" in output
+    assert "stream, market-close, watchdog, baselines applied to work pool ifd" in output
     after = platform.deployments()
     assert {name: each["id"] for name, each in after.items()} == {
         name: each["id"] for name, each in before.items()

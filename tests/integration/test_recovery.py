@@ -24,7 +24,7 @@ from sqlmodel import Session, col, select
 from config.settings import Settings, load_settings
 from ifd.clock import SystemClock
 from ifd.gateway import Subscription, Timing
-from ifd.pipeline import session_windows
+from ifd.pipeline import Pipeline
 from ifd.records import MboArray
 from ifd.replay import read_definitions, read_mbo
 from ifd.sessions import session_date
@@ -208,14 +208,13 @@ def assert_windows_of(received: MboArray, engine: Engine, settings: Settings) ->
     """The stored windows are those of one engine that saw the archive from end to end."""
     files = sorted(settings.archive.directory.glob("*/*/*.dbn.zst"))
     definitions = [one for path in files for one in read_definitions(path)]
-    params = settings.engine_params()
-    expected = {
-        (window.instrument_id, window.window_start): window
-        for window in session_windows([received], definitions, params)
-    }
+    pipeline = Pipeline(settings.engine_params())
+    pipeline.define(definitions)
+    windows = [*pipeline.update(received).windows, *pipeline.finish().windows]
+    expected = {(one.instrument_id, one.window_start, one.window_end): one for one in windows}
     with Session(engine) as session:
         rows = session.exec(select(PressureWindowRow)).all()
-    found = {(row.instrument_id, row.window_start): row for row in rows}
+    found = {(row.instrument_id, row.window_start, row.window_end): row for row in rows}
     assert set(found) == set(expected)
     for key, window in expected.items():
         for field in dataclasses.fields(window):

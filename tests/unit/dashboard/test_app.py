@@ -97,7 +97,8 @@ def test_metrics_show_the_streams_newest_numbers(page: Any) -> None:
     assert "ifd_stream_queue_depth 7.0" in text
     assert "ifd_stream_records_per_s 1234.5" in text
     assert "ifd_stream_run_records 1000.0" in text
-    assert "feed_state" not in text
+    assert 'ifd_stream_feed_state{state="live"} 1.0' in text
+    assert 'ifd_stream_feed_state{state="reconnecting"} 0.0' in text
     assert "ifd_dashboard_clients 0.0" in text
 
 

@@ -7,8 +7,8 @@ import random
 
 import pytest
 
-from ifd.book import OrderBook
 from ifd.records import ASK, BID, F_LAST
+from ifd.reference.order_book import OrderBook
 from ifd.units import NANOS_PER_SECOND
 from simulator.market import Market, MarketParams, list_chain
 from simulator.market.chain import moment_ns
