@@ -147,6 +147,9 @@ class BaselineSettings(_Section):
     sessions: int = Field(20, ge=1, le=250)
     bucket_minutes: int = Field(30, ge=1, le=390)
     min_sessions: int = Field(3, ge=1)
+    directory: Path = Field(
+        Path("var/baselines"), description="sessions computed before; shared by all workers"
+    )
 
 
 class DetectionSettings(_Section):
@@ -246,6 +249,15 @@ class PrefectSettings(_Section):
     work_pool: str = "ifd"
     ui_url: str | None = Field(
         None, description="address of Prefect's pages in links; empty: this machine"
+    )
+    task_runner: Literal["threads", "processes", "dask"] = Field(
+        "processes", description="where the sessions of the baselines are computed"
+    )
+    task_workers: int | None = Field(
+        None, ge=1, description="threads or processes at once; empty: one a core"
+    )
+    dask_address: str | None = Field(
+        None, description="scheduler of a Dask cluster, tcp://HOST:8786; empty: a local cluster"
     )
     restarts_an_hour: int = Field(
         6, ge=0, description="how often the watchdog starts a shard's stream again"

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from uuid import UUID
 
 import httpx
 from prefect import get_run_logger
 from prefect.artifacts import (
     create_link_artifact,
     create_markdown_artifact,
+    create_progress_artifact,
     create_table_artifact,
+    update_progress_artifact,
 )
 
 from runtime.stopping import Stopped
@@ -68,8 +72,21 @@ def publish_baselines(rows: Sequence[dict[str, str]], *, description: str) -> No
     _publish(lambda: create_table_artifact(list(rows), key="baselines", description=description))
 
 
-def _publish(create: Callable[[], object]) -> None:
+@contextmanager
+def progress(key: str, description: str) -> Iterator[Callable[[float], None]]:
+    """Show how far a long work is, and give what is called with the share that is done (0..1)."""
+    artifact_id = _publish(lambda: create_progress_artifact(0.0, key=key, description=description))
+
+    def advance(share: float) -> None:
+        if isinstance(artifact_id, UUID):  # otherwise the server was away at the beginning
+            _publish(lambda: update_progress_artifact(artifact_id, progress=100 * share))
+
+    yield advance
+
+
+def _publish(create: Callable[[], object]) -> object | None:
     try:
-        create()
+        return create()
     except httpx.HTTPError as error:
         get_run_logger().warning("An artifact was not published: %s", error)
+        return None
