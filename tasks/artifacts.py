@@ -9,6 +9,7 @@ from uuid import UUID
 import httpx
 from prefect import get_run_logger
 from prefect.artifacts import (
+    create_image_artifact,
     create_link_artifact,
     create_markdown_artifact,
     create_progress_artifact,
@@ -16,12 +17,15 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 
+from runtime.plots import Point, as_data_url, throughput_svg
 from runtime.stopping import Stopped
 from runtime.summary import StreamSummary, headline, summary_markdown, summary_rows
 
 
-def publish_stream(summary: StreamSummary, *, dashboard_url: str, log: str) -> None:
-    """Publish the summary of a stream as a page and a table, and a link to the dashboard."""
+def publish_stream(
+    summary: StreamSummary, points: Sequence[Point], *, dashboard_url: str, log: str
+) -> None:
+    """Publish the summary of a stream: a page, a table, a plot, and a link to the dashboard."""
     shard = summary.run.shard
     _publish(
         lambda: create_markdown_artifact(
@@ -37,6 +41,14 @@ def publish_stream(summary: StreamSummary, *, dashboard_url: str, log: str) -> N
             description=f"Stream {shard}, {summary.run.session_date}, in numbers",
         )
     )
+    if len(points) > 1:
+        title = f"{shard} {summary.run.session_date}"
+        picture = as_data_url(throughput_svg(points, title))
+        _publish(
+            lambda: create_image_artifact(
+                picture, key=f"stream-{shard}-plot", description=f"Records a second, {title}"
+            )
+        )
     _publish(
         lambda: create_link_artifact(
             dashboard_url,

@@ -405,7 +405,12 @@ def test_market_close_drains_the_stream_and_both_runs_tell_of_it(
     assert (row.status, row.stop_reason, row.active_shard) == ("drained", "market close", None)
     assert pid is not None
     assert not psutil.pid_exists(pid)
-    assert set(platform.artifacts(stream)) == {"stream-nq", "stream-nq-numbers", "dashboard"}
+    assert set(platform.artifacts(stream)) == {
+        "stream-nq",
+        "stream-nq-numbers",
+        "stream-nq-plot",
+        "dashboard",
+    }
     assert "market-close" in platform.artifacts(close)
     assert "Stream is streaming" in platform.logs(stream)
     assert ended.name.startswith("stream nq 20")
