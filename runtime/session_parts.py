@@ -83,11 +83,13 @@ def by_session(
 
 
 def instruments_of(session: SessionFiles) -> list[Instrument]:
-    """Return the instruments of a session, in the order of the files that define them."""
+    """Return the instruments of a session, in the order of the files that define them.
+
+    A file of orders alone, as history comes, defines nothing; a recording of a live session does.
+    """
+    own = [path for path in session.files if read_metadata(path).schema != "mbo"]
     return [
-        instrument
-        for path in session.definitions or session.files
-        for instrument in read_definitions(path)
+        instrument for path in session.definitions or own for instrument in read_definitions(path)
     ]
 
 

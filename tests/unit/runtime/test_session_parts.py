@@ -128,7 +128,7 @@ def test_a_computation_that_was_killed_leaves_nothing_that_counts(
 def test_a_session_that_defines_nothing_has_no_window(made: Path, tmp_path: Path) -> None:
     (file,) = made.glob("2026-10-05.mbo.dbn.zst")
 
-    part = compute_part(SessionFiles("2026-10-05", (file,), (file,)), PARAMS, tmp_path)
+    part = compute_part(SessionFiles("2026-10-05", (file,)), PARAMS, tmp_path)
 
     assert part.records > 0
     assert part.windows == 0
