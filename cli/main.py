@@ -11,6 +11,7 @@ import typer
 
 from cli import (
     archive,
+    backfill,
     baselines,
     bench,
     books,
@@ -44,6 +45,7 @@ app.command("bench")(bench.bench)
 app.command("status")(status.status)
 app.command("doctor")(doctor.doctor)
 app.command("gaps")(gaps.gaps)
+app.command("backfill")(backfill.backfill)
 app.command("parents")(parents.parents)
 app.command("schedule")(schedule.schedule)
 app.add_typer(archive.app, name="archive")

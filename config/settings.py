@@ -186,28 +186,6 @@ class BudgetSettings(_Section):
 
     backfill_daily: Decimal = Field(Decimal(20), ge=0, description="history that fills holes")
     backfill_monthly: Decimal = Field(Decimal(200), ge=0)
-    streaming_daily: Decimal = Field(Decimal(25), ge=0, description="the live feed")
-    streaming_monthly: Decimal = Field(Decimal(500), ge=0)
-    alarm_percent: list[int] = Field(
-        default_factory=lambda: [80, 100], description="shares of a cap that raise an alarm"
-    )
-    when_exceeded: Literal["alarm", "stop-backfill", "stop"] = Field(
-        "alarm", description="what happens besides the alarm when the live feed passes its cap"
-    )
-
-
-class CostSettings(_Section):
-    """What the live feed costs."""
-
-    live_plan: Literal["flat", "usage"] = Field(
-        "flat", description="flat: a subscription; usage: by what was received"
-    )
-    subscription_monthly: Decimal = Field(
-        Decimal(199), ge=0, description="US dollars a month, of the flat plan"
-    )
-    live_per_gib: Decimal = Field(
-        Decimal("2.16"), ge=0, description="US dollars a GiB received, of the usage plan"
-    )
 
 
 class BackfillSettings(_Section):
@@ -226,13 +204,6 @@ class BackfillSettings(_Section):
     max_attempts: int = Field(6, ge=1, description="then a hole is given up, visibly")
     first_wait_seconds: float = Field(60.0, gt=0, description="after a failure; it doubles")
     max_wait_seconds: float = Field(3_600.0, gt=0)
-
-
-class QualitySettings(_Section):
-    """How data is checked."""
-
-    docs_directory: Path = Field(Path("var/quality"), description="Data Docs, one folder a run")
-    keep_docs: int = Field(30, ge=1, description="newest Data Docs that are kept")
 
 
 class DashboardSettings(_Section):
@@ -297,9 +268,7 @@ class Settings(BaseSettings):
     alerts: AlertSettings = AlertSettings()
     archive: ArchiveSettings = ArchiveSettings()
     budget: BudgetSettings = BudgetSettings()
-    costs: CostSettings = CostSettings()
     backfill: BackfillSettings = BackfillSettings()
-    quality: QualitySettings = QualitySettings()
     dashboard: DashboardSettings = DashboardSettings()
     prefect: PrefectSettings = PrefectSettings()
 

@@ -145,7 +145,7 @@ def test_after_a_kill_the_next_run_goes_on_where_the_archive_ends(
     assert_windows_of(received, engine, settings)
     with Session(engine) as session:
         gaps = session.exec(select(GapRow)).all()
-        stretches = session.exec(select(CoverageRow).order_by(col(CoverageRow.id))).all()
+        stretches = session.exec(select(CoverageRow).order_by(col(CoverageRow.run_id))).all()
         runs = session.exec(select(StreamRunRow)).all()
     assert [(gap.run_id, gap.cause, gap.state) for gap in gaps] == [
         (second.run_id, "crash", "replayed")
