@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 BENCHMARKS: Final = {
     "feed": "benchmarks.feed",
     "engine": "benchmarks.engine",
+    "baselines": "benchmarks.baselines",
 }
 """Each a module with a function `measure(directory)` that yields measures."""
 

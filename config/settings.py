@@ -47,8 +47,12 @@ class FeedSettings(_Section):
     port: int = Field(13000, ge=1, le=65535, description="gateway port")
     simulated: bool = Field(False, description="true when the gateway is the local exchange")
     shard: str = Field("nq", description="name of this set of parents")
-    parents: list[str] = Field(default_factory=list, description="option parents, e.g. NQ.OPT")
-    futures: list[str] = Field(default_factory=list, description="future parents, e.g. NQ.FUT")
+    parents: list[str] = Field(
+        default_factory=list, description="option parents, e.g. NQ.OPT; empty: those of the shard"
+    )
+    futures: list[str] = Field(
+        default_factory=list, description="future parents, e.g. NQ.FUT; empty: those of the shard"
+    )
     heartbeat_seconds: int = Field(30, ge=5, le=1800, description="gateway heartbeat interval")
     queue_events: int = Field(50_000, ge=1_000, description="events between socket and engine")
     queue_policy: Literal["block", "spill"] = Field(
@@ -71,6 +75,13 @@ class FeedSettings(_Section):
     def gateway_host(self) -> str:
         """Host to connect to."""
         return self.host or f"{self.dataset.lower().replace('.', '-')}.lsg.databento.com"
+
+
+class ShardSettings(_Section):
+    """What one shard streams: a stream, an archive and a coverage of its own."""
+
+    parents: list[str] = Field(description="option parents, e.g. ES.OPT")
+    futures: list[str] = Field(default_factory=list, description="future parents, e.g. ES.FUT")
 
 
 class HistoricalSettings(_Section):
@@ -136,6 +147,9 @@ class BaselineSettings(_Section):
     sessions: int = Field(20, ge=1, le=250)
     bucket_minutes: int = Field(30, ge=1, le=390)
     min_sessions: int = Field(3, ge=1)
+    directory: Path = Field(
+        Path("var/baselines"), description="sessions computed before; shared by all workers"
+    )
 
 
 class DetectionSettings(_Section):
@@ -207,6 +221,15 @@ class PrefectSettings(_Section):
     ui_url: str | None = Field(
         None, description="address of Prefect's pages in links; empty: this machine"
     )
+    task_runner: Literal["threads", "processes", "dask"] = Field(
+        "processes", description="where the sessions of the baselines are computed"
+    )
+    task_workers: int | None = Field(
+        None, ge=1, description="threads or processes at once; empty: one a core"
+    )
+    dask_address: str | None = Field(
+        None, description="scheduler of a Dask cluster, tcp://HOST:8786; empty: a local cluster"
+    )
     restarts_an_hour: int = Field(
         6, ge=0, description="how often the watchdog starts a shard's stream again"
     )
@@ -236,6 +259,7 @@ class Settings(BaseSettings):
     database_url: str = DEFAULT_DATABASE_URL
     log_directory: Path = Path("var/log")
     feed: FeedSettings = FeedSettings()
+    shards: dict[str, ShardSettings] = Field(default_factory=dict)
     historical: HistoricalSettings = HistoricalSettings()
     session: SessionSettings = SessionSettings()
     windows: WindowSettings = WindowSettings()
@@ -271,6 +295,26 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Environment over everything that `load_settings` read from YAML."""
         return (env_settings, init_settings)
+
+    def of_shard(self, name: str) -> Settings:
+        """Return these settings for another shard, with its parents.
+
+        Raises
+        ------
+        ConfigurationError
+            If no such shard is configured.
+        """
+        if name == self.feed.shard:
+            return self
+        if name not in self.shards:
+            raise ConfigurationError(
+                f"there is no shard {name!r}: add its parents under shards, or choose one of "
+                f"{', '.join(sorted({*self.shards, self.feed.shard}))}"
+            )
+        chosen = self.shards[name].model_dump()
+        return self.model_copy(
+            update={"feed": self.feed.model_copy(update={"shard": name, **chosen})}
+        )
 
     def require_databento_key(self) -> str:
         """Return the Databento key, for the one place that needs it in the clear.
@@ -348,7 +392,7 @@ def load_settings(*, profile: str | None = None, database_url: str | None = None
         )
     values = _merge(base, _read_yaml(path)) | {"profile": name}
     try:
-        settings = Settings(**values)
+        settings = _with_parents(Settings(**values))
     except ValidationError as error:
         problems = "; ".join(
             f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}"
@@ -359,6 +403,24 @@ def load_settings(*, profile: str | None = None, database_url: str | None = None
     if database_url:
         given["database_url"] = database_url
     return settings.model_copy(update=given)
+
+
+def _with_parents(settings: Settings) -> Settings:
+    """Fill in the parents of the shard where the feed names none of its own."""
+    feed = settings.feed
+    shard = settings.shards.get(feed.shard)
+    if shard is None:
+        if not feed.parents:
+            raise ConfigurationError(
+                f"nobody says what shard {feed.shard!r} streams: add it under shards, or set "
+                "feed.parents"
+            )
+        return settings
+    filled = {
+        "parents": feed.parents or shard.parents,
+        "futures": feed.futures or shard.futures,
+    }
+    return settings.model_copy(update={"feed": feed.model_copy(update=filled)})
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

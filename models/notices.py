@@ -6,11 +6,15 @@ one transaction, so that a crash loses no notice and two watchers double none.
 
 from __future__ import annotations
 
-from sqlmodel import Session
+from typing import Final
 
+import sqlalchemy as sa
+from sqlmodel import Session, col, func, select
+
+from models.operations import StreamRunRow
 from models.signals import AlertOutboxRow, NoticeRow
 
-NOTICE_KIND = "notice"
+NOTICE_KIND: Final = "notice"
 
 
 def queue_notice(session: Session, notice: NoticeRow, channel: str | None) -> bool:
@@ -41,3 +45,20 @@ def queue_notice(session: Session, notice: NoticeRow, channel: str | None) -> bo
             )
         )
     return True
+
+
+def run_key(run_id: int | None, fact: str) -> str:
+    """Return the key of a fact about a run: `run-17-ended`."""
+    return f"run-{run_id}-{fact}"
+
+
+def count_told(session: Session, shard: str, fact: str, *, since_ns: int) -> int:
+    """Return how often a fact about runs of `shard` was told since `since_ns`."""
+    keys = select("run-" + sa.cast(col(StreamRunRow.id), sa.String) + f"-{fact}").where(
+        StreamRunRow.shard == shard
+    )
+    return session.exec(
+        select(func.count()).where(
+            col(NoticeRow.notice_key).in_(keys), NoticeRow.created_ns >= since_ns
+        )
+    ).one()

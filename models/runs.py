@@ -88,13 +88,6 @@ def newest_runs(session: Session, session_date: str) -> list[StreamRunRow]:
     return list(session.exec(select(StreamRunRow).where(col(StreamRunRow.id).in_(newest))))
 
 
-def count_started(session: Session, shard: str, *, since_ns: int) -> int:
-    """Return how many runs of `shard` were started since `since_ns`."""
-    return session.exec(
-        select(func.count()).where(StreamRunRow.shard == shard, StreamRunRow.started_ns >= since_ns)
-    ).one()
-
-
 def active_run(session: Session, shard: str) -> StreamRunRow | None:
     """Return the live run of `shard`, or None."""
     return session.exec(select(StreamRunRow).where(StreamRunRow.active_shard == shard)).first()

@@ -128,6 +128,7 @@ class Platform:
         self._direct: RunningStream | None = None
         self._watchdog: Watchdog | None = None
         self._watch_due = 0.0
+        self._answered: str | None = None
         self._slack_url: str | None = None
         self.flow_run: FlowRun | None = None
         self.engine: Engine = make_engine(self.settings.database_url)
@@ -363,10 +364,7 @@ class Platform:
         self._look_after_stream()
 
     def _look_after_stream(self) -> None:
-        if self._direct is not None and self._direct.process.poll() is not None:
-            close_run(self._direct, self.engine, now_ns=self._clock.now_ns())
-        died = self.flow_run is not None and self.flow_run.has_ended
-        if self._watchdog is None or (time.monotonic() < self._watch_due and not died):
+        if self._watchdog is None or time.monotonic() < self._watch_due:
             return
         self._watch_due = time.monotonic() + WATCH_SECONDS
         try:
@@ -399,6 +397,23 @@ class Platform:
 
     def why_ended(self) -> str | None:
         """Return why nothing streams any more, or None while something does or is about to."""
+        reason = self._end_of_stream()
+        if reason is None or self._followed == self._answered:
+            return reason
+        # Once for each end, at once: the watchdog may start the stream again.
+        self._answered = self._followed
+        self._watch_due = 0.0
+        self._look_after_stream()
+        return self._end_of_stream()
+
+    @property
+    def _followed(self) -> str | None:
+        """Name of the run that is followed."""
+        if self._direct is not None:
+            return str(self._direct.run_id)
+        return None if self.flow_run is None else self.flow_run.id
+
+    def _end_of_stream(self) -> str | None:
         if self._direct is not None:
             code = self._direct.process.poll()
             if code is None:

@@ -21,12 +21,11 @@ from ifd.clock import Clock
 from ifd.errors import EnvironmentProblemError
 from ifd.units import NANOS_PER_MINUTE, NANOS_PER_SECOND
 from models.base import transaction
-from models.notices import queue_notice
+from models.notices import count_told, queue_notice, run_key
 from models.operations import StreamRunRow
 from models.runs import (
     GONE_AFTER_NS,
     active_runs,
-    count_started,
     end_run_in,
     is_local,
     newest_runs,
@@ -168,15 +167,15 @@ class Watchdog:
         assert run.ended_ns is not None
         limit = self._settings.prefect.restarts_an_hour
         with Session(self._engine) as session:
-            started = count_started(session, run.shard, since_ns=now_ns - HOUR_NS)
-        if started > limit:
+            deaths = count_told(session, run.shard, "ended", since_ns=now_ns - HOUR_NS)
+        if deaths > limit:
             words = (
-                f"{started} starts within an hour: nothing is started until one of them is an "
-                "hour old, or somebody starts it."
+                f"{deaths} times within an hour: nothing is started until one of them is an hour "
+                "old, or somebody starts it."
             )
             if self._notify(run, "given-up", words):
                 yield f"shard {run.shard} is left alone: {words}"
-        elif now_ns >= run.ended_ns + _wait_ns(started):
+        elif now_ns >= run.ended_ns + _wait_ns(deaths):
             self._restarts.restart(run)
 
     def _words(self, why: str, ended_ns: int) -> str:
@@ -196,7 +195,7 @@ class Watchdog:
 
     def _queue(self, session: Session, run: StreamRunRow, what: str, text: str) -> bool:
         notice = NoticeRow(
-            notice_key=f"run-{run.id}-{what}",
+            notice_key=run_key(run.id, what),
             title=f"Stream {run.shard} ended unasked",
             text=text,
             link=self._settings.prefect.flow_run_page(run.flow_run_id),
@@ -228,8 +227,8 @@ def _hurry(
         return
 
 
-def _wait_ns(started: int) -> int:
-    """Return how long to wait after the end of a run, the `started`-th within an hour."""
-    if started <= 1:
+def _wait_ns(deaths: int) -> int:
+    """Return how long to wait after the end of a run, the `deaths`-th within an hour."""
+    if deaths <= 1:
         return 0
-    return min(FIRST_WAIT_NS << (started - 2), LONGEST_WAIT_NS)
+    return min(FIRST_WAIT_NS << (deaths - 2), LONGEST_WAIT_NS)

@@ -8,7 +8,8 @@ from sqlmodel import Session, select
 
 from models import alerts
 from models.base import make_engine, transaction
-from models.notices import queue_notice
+from models.notices import count_told, queue_notice
+from models.operations import StreamRunRow
 from models.signals import AlertOutboxRow, NoticeRow
 
 
@@ -55,3 +56,27 @@ def test_without_slack_a_notice_is_kept_and_not_owed(engine: Engine) -> None:
     with Session(engine) as session:
         assert session.exec(select(AlertOutboxRow)).all() == []
         assert session.get(NoticeRow, "run-1-ended") is not None
+
+
+def test_what_was_told_of_a_shards_runs_is_counted(engine: Engine) -> None:
+    with transaction(engine) as session:
+        for shard in ("nq", "es"):
+            session.add(
+                StreamRunRow(
+                    shard=shard,
+                    source="live",
+                    profile="default",
+                    params_fingerprint="0",
+                    session_date="2026-11-24",
+                    status="failed",
+                    started_ns=1,
+                    heartbeat_ns=1,
+                )
+            )
+    for key in ("run-1-ended", "run-1-given-up", "run-2-ended"):
+        queue(engine, notice(key))
+
+    with Session(engine) as session:
+        assert count_told(session, "nq", "ended", since_ns=100) == 1
+        assert count_told(session, "nq", "ended", since_ns=101) == 0
+        assert count_told(session, "es", "ended", since_ns=0) == 1
