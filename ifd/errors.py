@@ -25,7 +25,8 @@ IfdError
 │   ├── RangeUnavailableError        the range is not (yet) there: ask for another
 │   └── BudgetExceededError          it would cost more than may be spent
 ├── BackfillBusyError                another process fills the holes of this shard
-└── AlreadyStreamingError            another process streams this shard
+├── AlreadyStreamingError            another process streams this shard
+└── FencedError                      this run was ended by another process
 """
 
 from __future__ import annotations
@@ -226,4 +227,15 @@ class AlreadyStreamingError(IfdError):
         super().__init__(
             f"shard {shard} is already streaming (process {pid}): stop it with the market-close "
             "deployment, or wait until it has drained"
+        )
+
+
+class FencedError(IfdError):
+    """Another process ended the run of this one, and may have started its successor."""
+
+    def __init__(self, run_id: int) -> None:
+        self.run_id = run_id
+        super().__init__(
+            f"run {run_id} was ended by another process while this one slept or was cut off: "
+            "its successor goes on, and nothing more is written here"
         )

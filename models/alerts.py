@@ -22,6 +22,7 @@ from sqlmodel import Session, SQLModel, col, select
 
 from models.base import transaction
 from models.market import InstrumentRow
+from models.operations import StreamRunRow
 from models.signals import AlertOutboxRow, NoticeRow, SignalRow
 
 NEVER: Final = 2**63 - 1
@@ -35,13 +36,15 @@ class Claim:
     """An alert in hand: of a signal or of a notice, never of both.
 
     `uncertain` is True when an earlier attempt may have been delivered; `multiplier` is US dollars
-    a point, None when no definition of the instrument is stored.
+    a point, None when no definition of the instrument is stored; `flow_run_id` is Prefect's id of
+    the run that found the signal, None where Prefect did not run it.
     """
 
     alert: AlertOutboxRow
     signal: SignalRow | None
     notice: NoticeRow | None
     multiplier: float | None
+    flow_run_id: str | None
     uncertain: bool
 
 
@@ -120,10 +123,18 @@ def claim_due(
         session.refresh(alert)
         if alert.notice_key is not None:
             notice = session.get_one(NoticeRow, alert.notice_key)
-            return Claim(alert, None, notice, None, uncertain)
+            return Claim(alert, None, notice, None, None, uncertain)
         signal = session.exec(select(SignalRow).where(SignalRow.signal_id == alert.signal_id)).one()
         instrument = session.get(InstrumentRow, (signal.session_date, signal.instrument_id))
-        return Claim(alert, signal, None, instrument.multiplier if instrument else None, uncertain)
+        run = None if signal.run_id is None else session.get(StreamRunRow, signal.run_id)
+        return Claim(
+            alert,
+            signal,
+            None,
+            instrument.multiplier if instrument else None,
+            run.flow_run_id if run else None,
+            uncertain,
+        )
 
 
 def mark_sent(

@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from types import FrameType
 from typing import Final
 
@@ -48,7 +49,10 @@ DATABASE_WAIT_SECONDS: Final = 1.0
 
 
 class AlertWorker:
-    """Delivers alerts one at a time; `sender` is None while Slack is not set up."""
+    """Delivers alerts one at a time; `sender` is None while Slack is not set up.
+
+    `flow_run_page` returns where Prefect shows the run with this id, None when it shows none.
+    """
 
     def __init__(
         self,
@@ -57,6 +61,7 @@ class AlertWorker:
         settings: AlertSettings,
         *,
         clock: Clock,
+        flow_run_page: Callable[[str | None], str | None] = lambda _: None,
         lease_ns: int = LEASE_NS,
         settle_ns: int = SETTLE_NS,
     ) -> None:
@@ -64,6 +69,7 @@ class AlertWorker:
         self._sender = sender
         self._settings = settings
         self._clock = clock
+        self._flow_run_page = flow_run_page
         self._lease_ns = lease_ns
         self._settle_ns = settle_ns
         self._paces: dict[str, ChannelPace] = {}
@@ -155,6 +161,7 @@ class AlertWorker:
             now_ns=self._clock.now_ns(),
             max_age_ns=self._settings.max_age_seconds * NANOS_PER_SECOND,
             multiplier=claim.multiplier,
+            flow_run_url=self._flow_run_page(claim.flow_run_id),
         )
 
     def _look_up(self, sender: Sender, claim: alerts.Claim, message: SlackMessage) -> Delivery:
@@ -288,7 +295,13 @@ def _work(profile: str | None, database_url: str | None, stop: threading.Event) 
             "or SLACK_WEBHOOK_URL, and start again"
         )
     engine = make_engine(settings.database_url)
-    worker = AlertWorker(engine, sender, settings.alerts, clock=SystemClock())
+    worker = AlertWorker(
+        engine,
+        sender,
+        settings.alerts,
+        clock=SystemClock(),
+        flow_run_page=settings.prefect.flow_run_page,
+    )
     log.info("alerts started", channel=settings.alert_channel)
     worker.run(stop)
     worker.close()

@@ -5,6 +5,9 @@ claimed for it. Everything it shares goes through the run's row: heartbeat and c
 stop flag in. It drains on that flag, on SIGTERM or SIGINT, and when its parent is gone; a second
 signal cannot break the drain. Exit 0: drained. Exit 1: failed, and the row says why.
 
+A run whose row was ended by somebody else (the machine slept, the network was cut, and the watchdog
+believed it dead) has a successor by now: it ends within a beat and writes nothing more.
+
 The socket is read, and the archive written, by a child of its own (`runtime.ingest`); the engine
 takes micro-batches from the ring between them. A run that finds an archive of its session first
 replays it, muted, and goes on where it ends: beginning and recovering are one path.
@@ -30,7 +33,7 @@ from sqlalchemy.engine import Engine
 
 from config.settings import Settings, load_settings
 from ifd.clock import Clock, SystemClock
-from ifd.errors import DatabaseError, IfdError
+from ifd.errors import DatabaseError, FencedError, IfdError
 from ifd.gateway import Subscription
 from ifd.pipeline import Output, Pipeline
 from ifd.replay import ReplaySource
@@ -90,6 +93,7 @@ class Stream:
         self._reason: str | None = None
         self._unstored: list[Instrument] = []
         self._database_away = False
+        self._fenced = False
 
     def _start_ingest(self, resume_from: list[Path]) -> IngestProcess:
         feed = self._settings.feed
@@ -134,6 +138,8 @@ class Stream:
             If the gateway refuses the key or the subscription.
         DatabaseError
             If the database stays away longer than the stream can wait.
+        FencedError
+            If the run was ended by somebody else; nothing of it is written any more.
         """
         store_params(self._engine, self._params, clock=self._clock)
         loop = asyncio.get_running_loop()
@@ -150,7 +156,8 @@ class Stream:
         finally:
             self._ingest.end()
             beating.cancel()
-            self._drain()
+            if not self._fenced:
+                self._drain()
             for number in (signal.SIGTERM, signal.SIGINT):
                 # The loop would restore the default: a signal now would cost the row its end.
                 loop.remove_signal_handler(number)
@@ -195,12 +202,18 @@ class Stream:
         if self._reason is not None:
             source.stop()
         while items := await source.get(MICRO_BATCH_RECORDS):
+            self._heed_fence()
             for item in items:
                 self._take(item)
             if self._database_away or time.monotonic() - flushed >= FLUSH_SECONDS:
                 await self._flush()
                 flushed = time.monotonic()
             await asyncio.sleep(0)
+        self._heed_fence()
+
+    def _heed_fence(self) -> None:
+        if self._fenced:
+            raise FencedError(self._run_id)
 
     def _take(self, item: Item) -> None:
         if isinstance(item, Notice):
@@ -275,6 +288,10 @@ class Stream:
         now_ns = self._clock.now_ns()
         with transaction(self._engine) as session:
             run = session.get_one(StreamRunRow, self._run_id)
+            if run.active_shard is None:
+                self._fenced = True
+                self._ask_to_stop("the run was ended by somebody else")
+                return
             self._update_row(run)
             run.heartbeat_ns = now_ns
             session.add(

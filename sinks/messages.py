@@ -48,6 +48,7 @@ def signal_message(
     now_ns: int,
     max_age_ns: int,
     multiplier: float | None = None,
+    flow_run_url: str | None = None,
 ) -> SlackMessage:
     """Return the message of one signal.
 
@@ -61,6 +62,8 @@ def signal_message(
         A signal committed longer ago is marked as delayed.
     multiplier : float, optional
         US dollars a point; None leaves the premium out.
+    flow_run_url : str, optional
+        Page of the flow run that found it; None leaves the link out.
     """
     age_ns = now_ns - signal.committed_ns
     words = ["DELAYED"] if age_ns > max_age_ns else []
@@ -72,14 +75,16 @@ def signal_message(
         f"{percent(signal.confidence)} ({signal.tier.replace('_', ' ')})",
     ]
     title = " · ".join(words)
-    link = f"{dashboard_url.rstrip('/')}/?signal={signal.signal_id}"
+    links = [f"<{dashboard_url.rstrip('/')}/?signal={signal.signal_id}|Open in the dashboard>"]
+    if flow_run_url is not None:
+        links.append(f"<{flow_run_url}|Open its run in Prefect>")
     return SlackMessage(
         text=_cut(_escaped(": ".join([title, *signal.why[:1]])), SECTION_CHARACTERS),
         blocks=[
             {"type": "header", "text": _plain(title)},
             {"type": "section", "fields": _fields(signal, multiplier)},
             {"type": "section", "text": _markdown(_reasons(signal.why))},
-            {"type": "section", "text": _markdown(f"<{link}|Open in the dashboard>")},
+            {"type": "section", "text": _markdown(" · ".join(links))},
             {"type": "context", "elements": [_markdown(_context(signal, now_ns, max_age_ns))]},
         ],
         metadata={

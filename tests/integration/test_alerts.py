@@ -14,13 +14,14 @@ import pytest
 from sqlalchemy.engine import Engine
 from sqlmodel import Session, col, select
 
-from config.settings import AlertSettings
+from config.settings import AlertSettings, PrefectSettings
 from ifd.clock import ManualClock, SystemClock
 from ifd.signals import Signal
 from ifd.units import NANOS_PER_SECOND
 from models import alerts
 from models.base import make_engine, transaction
-from models.operations import HealthSampleRow
+from models.operations import HealthSampleRow, StreamRunRow
+from models.runs import claim_run
 from models.signals import AlertOutboxRow, SignalRow
 from runtime.alerts import LEASE_NS, AlertWorker
 from simulator.slack import DEFAULT_TOKEN, SlackStandIn
@@ -88,7 +89,13 @@ def deliver(
     seconds: int = 3_600,
 ) -> None:
     """Let a worker live through `seconds`, without waiting for them."""
-    worker = AlertWorker(engine, sender, settings, clock=clock)
+    worker = AlertWorker(
+        engine,
+        sender,
+        settings,
+        clock=clock,
+        flow_run_page=PrefectSettings(port=4200).flow_run_page,
+    )
     end_ns = clock.now_ns() + seconds * NANOS_PER_SECOND
     while clock.now_ns() < end_ns:
         if not worker.step():
@@ -120,6 +127,35 @@ def test_an_alert_owed_is_sent_and_said_to_be(
     (message,) = slack.workspace.messages
     assert (row.state, row.message_ts, row.attempts, row.error) == ("sent", message["ts"], 1, None)
     assert message["blocks"][0]["text"]["text"].startswith("SIMULATED · BUY pressure")
+
+
+def test_a_signal_that_a_flow_run_found_leads_to_it(
+    engine: Engine, slack: SlackStandIn, clock: ManualClock, make_signal: Callable[..., Signal]
+) -> None:
+    now_ns = clock.now_ns()
+    run = StreamRunRow(
+        shard="nq",
+        session_date="2025-11-24",
+        profile="default",
+        source="simulated",
+        params_fingerprint="0",
+        status="streaming",
+        flow_run_id="0b8e-run",
+        started_ns=now_ns,
+        heartbeat_ns=now_ns,
+    )
+    run_id = claim_run(engine, run, now_ns=now_ns)
+    with transaction(engine) as session:
+        row = SignalRow.from_signal(
+            make_signal(signal_id="a"), source="simulated", committed_ns=now_ns, run_id=run_id
+        )
+        alerts.queue_alerts(session, alerts.store_signals(session, [row]), "#alerts", now_ns=now_ns)
+
+    deliver(engine, bot(slack), clock)
+
+    (message,) = slack.workspace.messages
+    links = message["blocks"][3]["text"]["text"]
+    assert "<http://127.0.0.1:4200/runs/flow-run/0b8e-run|Open its run in Prefect>" in links
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault.name}-{fault.error}")

@@ -30,7 +30,7 @@ from models.base import make_engine
 from models.database import upgrade
 from models.market import PressureWindowRow
 from models.operations import CoverageRow, GapRow, StreamRunRow
-from models.runs import request_stop
+from models.runs import end_run, request_stop
 from runtime.supervisor import RunningStream, close_run, read_run, start_stream
 from simulator.live import DEFAULT_KEY
 from tests.recordings import archived, assert_same_until, served
@@ -153,6 +153,30 @@ def test_after_a_kill_the_next_run_goes_on_where_the_archive_ends(
     assert [stretch.run_id for stretch in stretches] == [run.id for run in runs]
     assert stretches[1].start_ns <= stretches[0].end_ns
     assert not stretches[1].is_open
+
+
+def test_a_run_that_was_ended_by_another_process_writes_nothing_more(
+    engine: Engine, settings: Settings, gateway_port: int
+) -> None:
+    first = start(engine, settings)
+    wait_for(lambda: is_live(engine, first))
+    now_ns = SystemClock().now_ns()
+    end_run(engine, first.run_id, status="failed", now_ns=now_ns, error="believed dead")
+    ended = read_run(engine, first.run_id)
+
+    exit_code = first.process.wait(20)
+    second = start(engine, settings)
+    wait_for(lambda: is_live(engine, second, beyond=ended.records))
+    request_stop(engine, settings.feed.shard, "enough", now_ns=SystemClock().now_ns())
+    second.process.wait(20)
+
+    assert exit_code == 1
+    assert read_run(engine, first.run_id) == ended
+    assert "FencedError" in first.log.read_text()
+    received = archived(engine)
+    until = int(received["ts_event"].max())
+    assert_same_until(received, asyncio.run(served(gateway_port, until, symbols=SYMBOLS)), until)
+    assert_windows_of(received, engine, settings)
 
 
 def assert_windows_of(received: MboArray, engine: Engine, settings: Settings) -> None:
