@@ -18,6 +18,7 @@ from ifd.sessions import session_date
 from models.base import make_engine
 from models.database import require_current
 from runtime.market_hours import market_hours
+from runtime.output import outlive_reader
 from runtime.plots import throughput
 from runtime.summary import headline, summarize
 from runtime.supervisor import settings_of, start_stream
@@ -42,6 +43,7 @@ def stream_market(
         profile: Settings profile; empty takes IFD_PROFILE, or default.
         force: Stream although the market is closed, until asked to stop.
     """
+    outlive_reader()  # a worker that is killed must not take the stream with it
     clock = SystemClock()
     settings = settings_of(shard, profile=profile)
     hours = market_hours(

@@ -29,7 +29,7 @@ from sqlmodel import Session, select
 from config.calendar import calendar_around
 from config.settings import ROOT_DIR, Settings, load_settings
 from ifd.clock import SystemClock
-from ifd.units import utc_from_ns
+from ifd.units import NANOS_PER_SECOND, utc_from_ns
 from models.base import make_engine
 from models.database import upgrade
 from models.market import BaselineRow
@@ -107,6 +107,13 @@ class Platform:
             server_program(self.settings, var=self.var, environment=self.environment)
         )
         self.api.wait_healthy(timeout_seconds=90)
+
+    def start_worker(self) -> None:
+        """Start the worker again."""
+        self.worker = Child(
+            worker_program(self.settings, var=self.var, environment=self.environment)
+        )
+        self.worker.wait_ready(timeout_seconds=120)
 
     def stop(self) -> None:
         self.worker.stop()
@@ -459,6 +466,60 @@ def test_cancelling_while_the_stream_drains_does_not_break_the_drain(
 
     wait_until(lambda: read_run(platform.engine, run_id).ended_ns is not None, "the drain")
     assert read_run(platform.engine, run_id).status == "drained"
+
+
+@pytest.fixture
+def worker_after(platform: Platform) -> Iterator[Child]:
+    """The worker, which a test may end: another one starts afterwards."""
+    yield platform.worker
+    platform.start_worker()
+
+
+def test_a_killed_worker_leaves_its_stream_alone(
+    platform: Platform, worker_after: Child, streaming: tuple[FlowRun, int]
+) -> None:
+    stream, run_id = streaming
+    os.kill(worker_after.pid, signal.SIGKILL)
+    wait_until(lambda: worker_after.exit_code is not None, "the worker's end")
+    beat_ns = read_run(platform.engine, run_id).heartbeat_ns
+
+    wait_until(
+        lambda: read_run(platform.engine, run_id).heartbeat_ns > beat_ns + 3 * NANOS_PER_SECOND,
+        "three more beats",
+    )
+    request_stop(platform.engine, "nq", "test", now_ns=SystemClock().now_ns())
+
+    assert platform.wait_ended(stream).state_type == "COMPLETED"
+    assert read_run(platform.engine, run_id).status == "drained"
+
+
+def test_a_worker_that_is_stopped_lets_its_stream_drain_and_the_watchdog_says_crashed(
+    platform: Platform, streaming: tuple[FlowRun, int]
+) -> None:
+    stream, run_id = streaming
+
+    platform.worker.stop(timeout_seconds=30)
+    wait_until(lambda: read_run(platform.engine, run_id).ended_ns is not None, "the drain")
+    drained = read_run(platform.engine, run_id)
+    left_behind = platform.api.flow_run(stream.id).state_type
+    platform.start_worker()
+
+    def is_tidied() -> bool:
+        # As its schedule would, only oftener.
+        platform.wait_ended(platform.api.create_run(WATCHDOG_DEPLOYMENT))
+        return platform.ended(stream)
+
+    wait_until(is_tidied, "the watchdog")
+
+    assert drained.status == "drained"
+    assert process_of(drained) is None
+    assert left_behind == "RUNNING"
+    assert platform.api.flow_run(stream.id).state_type == "CRASHED"
+    # Nobody had asked it to end, so another one runs by now.
+    restarted = platform.newest_run()
+    assert (restarted.id, restarted.active_shard) != (run_id, None)
+    close = platform.wait_ended(platform.api.create_run(MARKET_CLOSE_DEPLOYMENT))
+    assert close.message.startswith("nq drained in ")
 
 
 @pytest.fixture(scope="module")
