@@ -61,12 +61,12 @@ def ring(limit: int = 100) -> tuple[RingWriter, RingReader]:
 
 
 async def take(reader: RingReader, wanted: int) -> list[int]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         return [one.records for one in await reader.get(wanted) if isinstance(one, Arrival)]
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.001)
 
