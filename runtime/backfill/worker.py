@@ -38,14 +38,14 @@ from models.backfills import (
     merge_request,
     request_for,
 )
-from models.budget import DatabasePurse, committed
+from models.caps import committed
 from models.money import BackfillRequestRow
 from models.operations import ArchiveFileRow
 from runtime.backfill.fetch import Fetched, buy, replay
 from runtime.backfill.holes import Hole, find_holes, history_of, method_for, overlap_ns
 from runtime.backfill.recompute import recompute
 from runtime.backfill.segment import facts_of, segment_path, write_segment
-from runtime.budgets import backfill_caps
+from runtime.budgets import caps_of, purse_of
 from runtime.gap_scan import scan_gaps, session_on
 from runtime.session_archive import session_segments
 
@@ -115,7 +115,7 @@ class Backfill:
         now_ns = self._clock.now_ns()
         with Session(self._engine) as session:
             left = committed(session, "backfill", now_ns=now_ns).left(
-                backfill_caps(self._settings.budget)
+                caps_of(self._settings.budget, "backfill")
             )
             known = {(row.start_ns, row.end_ns): row for row in find_requests(session, self._shard)}
         planned = []
@@ -222,10 +222,10 @@ class Backfill:
         directory = self._directory(hole)
         if request.method == "replay":
             return replay(hole, self._settings, directory / "replay", clock=self._clock)
-        purse = DatabasePurse(
+        purse = purse_of(
+            self._settings,
             self._engine,
-            kind="backfill",
-            caps=backfill_caps(self._settings.budget),
+            "backfill",
             clock=self._clock,
             requests=history_of(hole, self._settings),
         )

@@ -12,7 +12,7 @@ from sqlalchemy.engine import Engine
 from sqlmodel import Session, col, func, select
 
 from models.base import make_engine
-from models.budget import committed
+from models.caps import committed
 from models.money import CostEntryRow
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]

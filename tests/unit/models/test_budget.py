@@ -14,7 +14,8 @@ from ifd.errors import BudgetExceededError
 from ifd.gateway.historical import HistoricalRequest
 from ifd.units import NANOS_PER_MINUTE, ns_from_datetime
 from models.base import make_engine
-from models.budget import Caps, Committed, DatabasePurse, committed
+from models.budget import DatabasePurse
+from models.caps import Caps, Committed, committed
 from models.money import CostEntryRow
 
 LATE_NS = ns_from_datetime(dt.datetime(2026, 11, 30, 23, 59, 59, tzinfo=dt.UTC))
