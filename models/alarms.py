@@ -11,7 +11,7 @@ from typing import Final
 
 from sqlmodel import Session, col, select
 
-from models.caps import Caps, committed_on
+from models.caps import Caps, Committed
 from models.money import BudgetAlarmRow
 from models.notices import queue_notice
 from models.signals import NoticeRow
@@ -22,6 +22,7 @@ PERCENTS: Final = (80, 100)
 def tell_alarms(
     session: Session,
     kind: str,
+    used: Committed,
     caps: Caps,
     *,
     day: str,
@@ -36,6 +37,8 @@ def tell_alarms(
 
     Parameters
     ----------
+    used : Committed
+        What the kind has committed in the day and its month.
     channel : str, optional
         Where alarms are owed; None keeps them in their table alone.
     then : str
@@ -45,7 +48,7 @@ def tell_alarms(
         of it; not when the request alone is larger than the cap, which is the request's own fault.
     """
     told = []
-    for period, amount, cap in _spans(session, kind, caps, day):
+    for period, amount, cap in _spans(used, caps, day):
         percent = _reached(amount, cap, refused_micro_dollars)
         if percent is None or _was_told(session, kind, period, percent):
             continue
@@ -66,8 +69,7 @@ def tell_alarms(
     return told
 
 
-def _spans(session: Session, kind: str, caps: Caps, day: str) -> Iterator[tuple[str, int, int]]:
-    used = committed_on(session, kind, day)
+def _spans(used: Committed, caps: Caps, day: str) -> Iterator[tuple[str, int, int]]:
     yield day, used.day_micro_dollars, caps.daily_micro_dollars
     yield day[:7], used.month_micro_dollars, caps.monthly_micro_dollars
 

@@ -19,7 +19,7 @@ from ifd.errors import BudgetExceededError
 from ifd.gateway.historical import HistoricalRequest
 from models.alarms import tell_alarms
 from models.base import transaction
-from models.caps import Caps, committed, day_of, take_turns
+from models.caps import Caps, Committed, committed, day_of, take_turns
 from models.money import CostEntryRow
 
 THEN: Final = "At 100 % nothing more is bought until it is over."
@@ -75,7 +75,8 @@ class DatabasePurse:
         now_ns = self._clock.now_ns()
         with transaction(self._engine) as session:
             take_turns(session)
-            left = committed(session, self._kind, now_ns=now_ns).left(self._caps)
+            used = committed(session, self._kind, now_ns=now_ns)
+            left = used.left(self._caps)
             refused = micro_dollars > left
             if not refused:
                 for orphan in self._reserved(session, fingerprint):
@@ -83,8 +84,9 @@ class DatabasePurse:
                 entry = self._entry(fingerprint, "reserved", micro_dollars, now_ns)
                 entry.purse_id = self._purse_id
                 session.add(entry)
+                used = used.plus(micro_dollars)
             # Also of a refusal: whoever waits for the money should know that there is none.
-            self._tell(session, now_ns, refused=micro_dollars if refused else 0)
+            self._tell(session, used, now_ns, refused=micro_dollars if refused else 0)
         if refused:
             raise BudgetExceededError(micro_dollars, left)
         self._set_aside[fingerprint] = micro_dollars
@@ -130,7 +132,7 @@ class DatabasePurse:
                 entry = self._entry(fingerprint, "abandoned", micro_dollars, now_ns)
                 _book(entry, micro_dollars, bytes_received, now_ns)
                 session.add(entry)
-            self._tell(session, now_ns)
+            self._tell(session, committed(session, self._kind, now_ns=now_ns), now_ns)
         self.spent_micro_dollars += micro_dollars
 
     def _require_own(self, micro_dollars: int) -> None:
@@ -140,10 +142,11 @@ class DatabasePurse:
         if micro_dollars > left:
             raise BudgetExceededError(micro_dollars, max(left, 0))
 
-    def _tell(self, session: Session, now_ns: int, *, refused: int = 0) -> None:
+    def _tell(self, session: Session, used: Committed, now_ns: int, *, refused: int = 0) -> None:
         tell_alarms(
             session,
             self._kind,
+            used,
             self._caps,
             day=day_of(now_ns),
             now_ns=now_ns,

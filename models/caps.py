@@ -30,6 +30,12 @@ class Committed:
     day_micro_dollars: int
     month_micro_dollars: int
 
+    def plus(self, micro_dollars: int) -> Committed:
+        """Return what is committed with so much more, of today."""
+        return Committed(
+            self.day_micro_dollars + micro_dollars, self.month_micro_dollars + micro_dollars
+        )
+
     def left(self, caps: Caps) -> int:
         """Return what may still be reserved, micro-dollars; never below 0."""
         return max(

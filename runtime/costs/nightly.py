@@ -14,7 +14,7 @@ from ifd.units import utc_from_ns
 from models.alarms import tell_alarms
 from models.base import transaction
 from models.budget import THEN
-from models.caps import take_turns
+from models.caps import committed_on, take_turns
 from models.notices import queue_notice
 from models.signals import NoticeRow
 from models.streaming_costs import STREAMING
@@ -48,6 +48,7 @@ def close_day(settings: Settings, engine: Engine, *, day: str, now_ns: int) -> i
                 tell_alarms(
                     session,
                     kind,
+                    committed_on(session, kind, day),
                     caps_of(settings.budget, kind),
                     day=day,
                     now_ns=now_ns,

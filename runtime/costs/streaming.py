@@ -17,7 +17,7 @@ from ifd.gateway.historical.quote import MICRO
 from ifd.units import NANOS_PER_SECOND
 from models.alarms import tell_alarms
 from models.base import transaction
-from models.caps import day_of, take_turns
+from models.caps import committed_on, day_of, take_turns
 from models.operations import StreamRunRow
 from models.streaming_costs import (
     STREAMING,
@@ -102,6 +102,7 @@ def tell_of_streaming(session: Session, settings: Settings, *, day: str, now_ns:
     return tell_alarms(
         session,
         STREAMING,
+        committed_on(session, STREAMING, day),
         caps_of(settings.budget, STREAMING),
         day=day,
         now_ns=now_ns,
