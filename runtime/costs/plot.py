@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Final
 
 from runtime.costs.figures import CostReport, DayCosts
@@ -17,17 +18,20 @@ COLOURS: Final = {
 
 
 def costs_svg(report: CostReport) -> str:
-    """Return the plot of at least one day: a column for each, from zero to the dearest."""
-    highest = max(day.micro_dollars for day in report.days) or 1
-    step = (WIDTH - LEFT - 10) / len(report.days)
+    """Return the plot of the report's days: a column for each, from zero to the dearest."""
+    days = _all_days(report)
+    highest = max(day.micro_dollars for day in days) or 1
+    step = (WIDTH - LEFT - 10) / len(days)
     columns = "".join(
-        _column(day, LEFT + number * step, step, highest) for number, day in enumerate(report.days)
+        _column(day, LEFT + number * step, step, highest) for number, day in enumerate(days)
     )
     bottom = HEIGHT - BOTTOM
-    ends = {report.days[0].day: ("start", LEFT), report.days[-1].day: ("end", WIDTH - 10)}
     labels = "".join(
         f'<text x="{x}" y="{HEIGHT - 8}" text-anchor="{anchor}">{day}</text>'
-        for day, (anchor, x) in ends.items()
+        for day, x, anchor in (
+            (days[0].day, LEFT, "start"),
+            (days[-1].day, WIDTH - 10, "end"),
+        )
     )
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}" '
@@ -39,6 +43,14 @@ def costs_svg(report: CostReport) -> str:
         f'<text x="{LEFT - 6}" y="{bottom}" text-anchor="end">0</text>'
         f"{_legend()}{labels}{columns}</svg>"
     )
+
+
+def _all_days(report: CostReport) -> list[DayCosts]:
+    """Return every day, those without any cost too: a week must look like a week."""
+    spent = {day.day: day for day in report.days}
+    first, last = map(dt.date.fromisoformat, (report.first_day, report.day))
+    names = [str(first + dt.timedelta(days=n)) for n in range((last - first).days + 1)]
+    return [spent.get(name, DayCosts(name, {})) for name in names]
 
 
 def _column(day: DayCosts, x: float, step: float, highest: int) -> str:

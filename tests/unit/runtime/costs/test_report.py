@@ -157,10 +157,13 @@ def test_the_plot_has_a_column_a_day_as_high_as_its_cost(
     spend("history", "2026-11-25", 15_000_000)
     spend("backfill", "2026-11-25", 5_000_000)
 
-    picture = ElementTree.fromstring(costs_svg(cost_report(settings_of(), engine, day=WEDNESDAY)))
+    picture = ElementTree.fromstring(
+        costs_svg(cost_report(settings_of(), engine, day=WEDNESDAY, days=3))
+    )
 
     columns = picture.findall(f"{SVG}g")
     assert [column.findtext(f"{SVG}title") for column in columns] == [
+        "2026-11-23: $0.00",
         "2026-11-24: $5.00",
         "2026-11-25: $20.00",
     ]
@@ -169,8 +172,9 @@ def test_the_plot_has_a_column_a_day_as_high_as_its_cost(
         for column in columns
     ]
     # 182 pixels are 20 dollars.
-    assert heights[0] == {COLOURS["backfill"]: pytest.approx(45.5)}
-    assert heights[1] == {
+    assert heights[0] == {}
+    assert heights[1] == {COLOURS["backfill"]: pytest.approx(45.5)}
+    assert heights[2] == {
         COLOURS["history"]: pytest.approx(136.5),
         COLOURS["backfill"]: pytest.approx(45.5),
     }
