@@ -11,10 +11,12 @@ import pytest
 from sqlalchemy.engine import Engine
 from sqlmodel import Session, select
 
+from config.settings import load_settings
 from models.base import make_engine, transaction
 from models.money import BudgetAlarmRow, CostEntryRow
 from models.operations import StreamRunRow
 from models.signals import NoticeRow
+from runtime.costs.report import cost_report
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
@@ -81,5 +83,7 @@ def test_four_processes_book_every_date_and_every_byte_once_and_tell_once(
         ("2026-11-27", 100),
         ("2026-11", 80),
     }
+    report = cost_report(load_settings(), engine, day="2026-11-27")
+    assert report.month_micro_dollars == 189_523_809 + 2 * 10_680_000
     told = [f"budget-streaming-{alarm.period}-{alarm.percent}" for alarm in alarms]
     assert sorted(told) == sorted(notices)

@@ -1,4 +1,4 @@
-"""Settings with a price, a database of either kind, and entries of the ledger."""
+"""Settings with a price, a database, and entries of the ledger."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from sqlmodel import Session, col, select
 from config.settings import Settings, load_settings
 from ifd.units import ns_from_datetime
 from models.base import make_engine, transaction
+from models.database import upgrade
 from models.money import CostEntryRow
 from models.operations import StreamRunRow
 
@@ -22,14 +23,21 @@ Run = Callable[..., int]
 
 
 @pytest.fixture
-def engine(migrated_url: str) -> Iterator[Engine]:
-    made = make_engine(migrated_url)
+def ledger_url(sqlite_url: str) -> str:
+    """URL of a migrated, empty database; a module may take one of either kind instead."""
+    upgrade(sqlite_url)
+    return sqlite_url
+
+
+@pytest.fixture
+def engine(ledger_url: str) -> Iterator[Engine]:
+    made = make_engine(ledger_url)
     yield made
     made.dispose()
 
 
 @pytest.fixture
-def settings_of(migrated_url: str, monkeypatch: pytest.MonkeyPatch) -> SettingsOf:
+def settings_of(ledger_url: str, monkeypatch: pytest.MonkeyPatch) -> SettingsOf:
     """Settings in force; keywords name `SECTION__KEY`."""
 
     def make(**changes: Any) -> Settings:
@@ -37,7 +45,7 @@ def settings_of(migrated_url: str, monkeypatch: pytest.MonkeyPatch) -> SettingsO
         monkeypatch.setenv("SLACK_CHANNEL", "#desk")
         for name, value in changes.items():
             monkeypatch.setenv(f"IFD_{name.upper()}", str(value))
-        return load_settings(database_url=migrated_url)
+        return load_settings(database_url=ledger_url)
 
     return make
 

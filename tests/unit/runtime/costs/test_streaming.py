@@ -23,6 +23,11 @@ SettingsOf = Callable[..., Settings]
 Entries = Callable[[], list[CostEntryRow]]
 
 
+@pytest.fixture
+def ledger_url(migrated_url: str) -> str:
+    return migrated_url
+
+
 def utc(day: int, hour: int, minute: int = 0) -> dt.datetime:
     return dt.datetime(2026, 11, day, hour, minute, tzinfo=dt.UTC)
 
