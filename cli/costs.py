@@ -40,22 +40,27 @@ def costs(
     settings = settings_for(database, profile)
     from ifd.clock import SystemClock
     from models.caps import day_of
+    from runtime.costs.degrading import why_stopped
     from runtime.costs.ledger import ledger
     from runtime.costs.report import cost_report, last_day
 
-    today = day_of(SystemClock().now_ns())
+    now_ns = SystemClock().now_ns()
+    today = day_of(now_ns)
     day = today if month is None else last_day(month, today=today)
     with current_engine(settings) as engine:
         report = cost_report(settings, engine, day=day, days=days)
+        stopped = why_stopped(settings, engine, now_ns=now_ns)
         lines = (
             ledger(settings, engine, first_day=report.first_day, last_day=day)
             if with_ledger
             else None
         )
     if as_json:
-        print_json(_report_json(report, lines))
+        print_json(_report_json(report, lines) | {"stopped": stopped})
         return
     _print_report(report)
+    for why in stopped:
+        typer.secho(why, fg="red", bold=True)
     if lines is not None:
         _print_ledger(lines)
 

@@ -33,7 +33,7 @@ def report_costs(profile: str | None = None, day: str | None = None) -> State[No
     """
     settings = settings_of(None, profile=profile)
     require_current(settings.database_url)
-    day = day or reported_day(SystemClock().now_ns())
+    day = reported_day(SystemClock().now_ns(), asked=day)
     book_costs(day=day, profile=settings.profile)
     report = cost_report(settings, make_engine(settings.database_url), day=day)
     publish_costs(report)

@@ -55,12 +55,10 @@ def tell_alarms(
         text = _words(kind, period, amount, cap)
         if refused_micro_dollars and amount < cap:
             text += f" ${refused_micro_dollars / 1e6:,.2f} more was asked for and refused."
-        session.add(
-            BudgetAlarmRow(kind=kind, period=period, percent=percent, sent_ns=now_ns),
-        )
+        session.add(BudgetAlarmRow(kind=kind, period=period, percent=percent, sent_ns=now_ns))
         notice = NoticeRow(
             notice_key=f"budget-{kind}-{period}-{percent}",
-            title=f"Budget of {kind}: {percent} % of {period}",
+            title=_title(kind, period, percent),
             text=f"{text} {then}",
             created_ns=now_ns,
         )
@@ -89,6 +87,12 @@ def _was_told(session: Session, kind: str, period: str, percent: int) -> bool:
         col(BudgetAlarmRow.percent) >= percent,
     )
     return session.exec(query).first() is not None
+
+
+def _title(kind: str, period: str, percent: int) -> str:
+    if percent < PERCENTS[-1]:
+        return f"{percent} % of the budget of {kind} for {period} is used"
+    return f"The budget of {kind} for {period} is used up"
 
 
 def _words(kind: str, period: str, amount: int, cap: int) -> str:

@@ -58,9 +58,8 @@ def book_usage(
     symbols : str
         What the run asked for, for the ledger.
     """
-    day = day_of(run.ended_ns or now_ns)
     return sum(
-        _book_schema(session, run, schema, prices[schema], day, symbols, now_ns)
+        _book_schema(session, run, schema, prices[schema], symbols=symbols, now_ns=now_ns)
         for schema in run.bytes_by_schema
         if schema in prices
     )
@@ -88,14 +87,9 @@ def book_replay(
 
 
 def _book_schema(
-    session: Session,
-    run: StreamRunRow,
-    schema: str,
-    price: int,
-    day: str,
-    symbols: str,
-    now_ns: int,
+    session: Session, run: StreamRunRow, schema: str, price: int, *, symbols: str, now_ns: int
 ) -> int:
+    day = day_of(run.ended_ns or now_ns)
     fingerprint = f"run-{run.id}-{schema}"
     booked = _booked_bytes(session, fingerprint)
     fresh = run.bytes_by_schema[schema] - sum(booked.values())

@@ -48,6 +48,13 @@ def stopped(
     return None
 
 
+def why_stopped(settings: Settings, engine: Engine, *, now_ns: int) -> list[str]:
+    """Return a sentence for everything that is stopped now."""
+    with Session(engine) as session:
+        found = (stopped(session, settings, subject, now_ns=now_ns) for subject in _STOPS)
+        return [str(error) for error in found if error is not None]
+
+
 def require_money(settings: Settings, engine: Engine, subject: Subject, *, now_ns: int) -> None:
     """Return when something may go on.
 

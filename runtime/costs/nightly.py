@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from config.settings import Settings
+from ifd.errors import InputError
 from ifd.sessions import MARKET_ZONE
 from ifd.units import utc_from_ns
 from models.alarms import tell_alarms
@@ -20,6 +21,7 @@ from models.signals import NoticeRow
 from models.streaming_costs import STREAMING
 from runtime.budgets import KINDS, caps_of
 from runtime.costs.figures import CostReport
+from runtime.costs.report import day_from
 from runtime.costs.streaming import book_streaming
 from runtime.costs.words import digest
 
@@ -27,14 +29,25 @@ _EVENING: Final = dt.timedelta(hours=17, minutes=30)
 """In New York: the report comes at 18:00, a little early at times, and late after an outage."""
 
 
-def reported_day(now_ns: int) -> str:
-    """Return the day whose evening in New York it is, or was last.
+def reported_day(now_ns: int, *, asked: str | None = None) -> str:
+    """Return the day that is asked for, else the one whose evening in New York it is, or was last.
 
+    Raises
+    ------
+    InputError
+        If what is asked for is no day, or one that is still to come.
+
+    Examples
+    --------
     >>> reported_day(1_795_820_400_000_000_000)  # Friday 2026-11-27, 18:00 in New York
     '2026-11-27'
     >>> reported_day(1_795_836_600_000_000_000)  # late: 22:30, which is Saturday in UTC
     '2026-11-27'
     """
+    if asked is not None:
+        if day_from(asked) > utc_from_ns(now_ns).date():
+            raise InputError(f"{asked} is still to come: nothing of it is spent")
+        return asked
     return str((utc_from_ns(now_ns).astimezone(MARKET_ZONE).replace(tzinfo=None) - _EVENING).date())
 
 

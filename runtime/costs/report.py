@@ -36,7 +36,7 @@ def cost_report(
     days : int, optional
         How many days the tables by day and by symbol cover; None: the month of the day.
     """
-    today = _date(day)
+    today = day_from(day)
     monday = str(today - dt.timedelta(days=today.weekday()))
     first = f"{day[:7]}-01" if days is None else str(today - dt.timedelta(days=days - 1))
     trading = trading_month(settings, day[:7])
@@ -63,11 +63,25 @@ def last_day(month: str, *, today: str) -> str:
     InputError
         If the month has not begun, or is none.
     """
-    first = _date(f"{month}-01")
+    first = day_from(f"{month}-01")
     following = (first + dt.timedelta(days=31)).replace(day=1)
     if str(first) > today:
         raise InputError(f"{month} has not begun: nothing of it is spent")
     return min(today, str(following - dt.timedelta(days=1)))
+
+
+def day_from(text: str) -> dt.date:
+    """Return the day of an ISO date.
+
+    Raises
+    ------
+    InputError
+        If it is none.
+    """
+    try:
+        return dt.date.fromisoformat(text)
+    except ValueError as error:
+        raise InputError(f"{text!r} is no day such as 2026-11-25") from error
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -177,10 +191,3 @@ def _live_words(settings: Settings) -> str:
             "costs.subscription_monthly, or streaming counts as free"
         )
     return f"the live feed is a subscription of ${costs.subscription_monthly:,.2f} a month"
-
-
-def _date(day: str) -> dt.date:
-    try:
-        return dt.date.fromisoformat(day)
-    except ValueError as error:
-        raise InputError(f"{day!r} is no day such as 2026-11-25") from error

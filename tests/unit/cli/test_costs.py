@@ -130,6 +130,24 @@ def test_people_see_sums_caps_and_the_ledger(run: Run) -> None:
 
 
 @pytest.mark.usefixtures("spent")
+def test_what_a_used_up_budget_stops_is_said(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = json.loads(run("--json").stdout)["stopped"]
+    monkeypatch.setenv("IFD_COSTS__LIVE", "usage")
+    monkeypatch.setenv("IFD_BUDGET__STREAMING_DAILY", "0")
+    monkeypatch.setenv("IFD_BUDGET__WHEN_STREAMING_SPENT", "stop")
+
+    after = json.loads(run("--json").stdout)["stopped"]
+    shown = run().stdout
+
+    assert before == []
+    assert [why.partition(" until ")[0] for why in after] == [
+        "streams are stopped",
+        "holes are not filled",
+    ]
+    assert all(why in shown for why in after)
+
+
+@pytest.mark.usefixtures("spent")
 def test_fewer_days_leave_out_what_was_before(run: Run) -> None:
     told = json.loads(run("--days", "3", "--json").stdout)
 

@@ -72,7 +72,7 @@ def test_eighty_and_a_hundred_percent_are_told_once_each(
         ("backfill", "2026-11-25", 100),
     ]
     told = notice(engine, "budget-backfill-2026-11-25-80")
-    assert told.title == "Budget of backfill: 80 % of 2026-11-25"
+    assert told.title == "80 % of the budget of backfill for 2026-11-25 is used"
     assert told.text == (
         "backfill has committed $8.00 of $10.00 (80 %) in 2026-11-25 (UTC). "
         "At 100 % nothing more is bought until it is over."
@@ -122,9 +122,9 @@ def test_a_refusal_tells_that_the_rest_of_the_cap_is_too_small(
         mine.reserve("b", 5_000_000)
 
     assert alarms(engine) == [("backfill", "2026-11-25", 100)]
-    assert "$5.00 more was asked for and refused." in (
-        notice(engine, "budget-backfill-2026-11-25-100").text
-    )
+    told = notice(engine, "budget-backfill-2026-11-25-100")
+    assert told.title == "The budget of backfill for 2026-11-25 is used up"
+    assert "$6.00 of $10.00 (60 %) in 2026-11-25 (UTC). $5.00 more was asked for" in told.text
 
 
 def test_a_request_larger_than_its_cap_says_so_itself_and_alarms_nobody(

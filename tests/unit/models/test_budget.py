@@ -130,6 +130,45 @@ def test_a_download_that_was_settled_before_its_process_died_is_not_booked_again
     assert total(engine, clock) == Committed(50, 50)
 
 
+def test_who_was_taken_for_dead_and_settles_all_the_same_books_what_it_cost(
+    engine: Engine, clock: ManualClock
+) -> None:
+    first, second = purse(engine, clock), purse(engine, clock)
+    first.reserve("a", 40)
+    second.reserve("a", 40)
+
+    first.settle("a", 10, 1)
+    second.settle("a", 20, 2)
+
+    assert total(engine, clock) == Committed(30, 30)
+
+
+def test_the_same_slice_bought_for_another_reason_is_left_alone(
+    engine: Engine, clock: ManualClock
+) -> None:
+    mine = purse(engine, clock)
+    mine.reserve("a", 40)
+
+    DatabasePurse(engine, kind="history", caps=Caps(50, 50), clock=clock).reserve("a", 40)
+
+    with Session(engine) as session:
+        assert set(session.exec(select(CostEntryRow.state))) == {"reserved"}
+
+
+def test_a_purse_may_be_allowed_less_than_its_kind(engine: Engine, clock: ManualClock) -> None:
+    mine = DatabasePurse(
+        engine, kind="history", caps=Caps(100, 100), clock=clock, at_most_micro_dollars=30
+    )
+    mine.reserve("a", 20)
+    with pytest.raises(BudgetExceededError) as set_aside:
+        mine.reserve("b", 11)
+    mine.settle("a", 5, 1)
+
+    mine.reserve("b", 25)
+
+    assert set_aside.value.left_micro_dollars == 10
+
+
 def test_what_was_received_without_any_reservation_is_booked_all_the_same(
     engine: Engine, clock: ManualClock
 ) -> None:

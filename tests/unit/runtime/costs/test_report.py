@@ -131,6 +131,14 @@ def test_a_report_is_of_the_day_whose_evening_it_is_also_when_it_is_late() -> No
     assert of(2026, 11, 26, 15, 0) == "2026-11-25"  # the next morning
 
 
+def test_a_day_that_is_asked_for_may_not_be_still_to_come() -> None:
+    assert reported_day(EVENING_NS, asked="2026-11-02") == "2026-11-02"
+    with pytest.raises(InputError, match="2026-11-26 is still to come"):
+        reported_day(EVENING_NS, asked="2026-11-26")
+    with pytest.raises(InputError, match="is no day"):
+        reported_day(EVENING_NS, asked="yesterday")
+
+
 def test_words_tell_what_was_spent_and_what_a_cap_still_has(
     settings_of: SettingsOf, engine: Engine, spend: Spend
 ) -> None:
