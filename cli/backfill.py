@@ -49,7 +49,11 @@ def backfill(
         work = Backfill(settings, engine, clock=SystemClock())
         if dry_run:
             planned = work.plan(date=session_date, days=days)
-            print_json([_plan_json(one) for one in planned]) if as_json else _print_plan(planned)
+            if as_json:
+                print_json([_plan_json(one) for one in planned])
+            else:
+                by_the_byte = settings.costs.live == "usage"
+                _print_plan(planned, replay="by the byte" if by_the_byte else "free")
             return
         done = work.run(date=session_date, days=days)
     if as_json:
@@ -75,10 +79,11 @@ def _plan_json(one: Planned) -> dict[str, Any]:
         "left_micro_dollars": one.left_micro_dollars,
         "affordable": one.affordable,
         "wait_ns": one.wait_ns,
+        "why": one.why,
     }
 
 
-def _print_plan(planned: list[Planned]) -> None:
+def _print_plan(planned: list[Planned], *, replay: str) -> None:
     from cli.terminal import market_time, money, plain_table, print_table
 
     if not planned:
@@ -93,12 +98,14 @@ def _print_plan(planned: list[Planned]) -> None:
             market_time(one.hole.start_ns),
             market_time(one.hole.end_ns),
             _about(one.hole.estimated_records),
-            "free" if one.quoted_micro_dollars is None else money(one.quoted_micro_dollars),
+            replay if one.quoted_micro_dollars is None else money(one.quoted_micro_dollars),
             money(one.left_micro_dollars),
             one.method,
             _when(one),
         )
     print_table(table)
+    for why in sorted({one.why for one in planned if one.why}):
+        typer.echo(why)
 
 
 def _when(one: Planned) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from cli.common import AsJson, Database, Profile, print_json, settings_for
+from cli.common import AsJson, Database, Profile, current_engine, print_json, settings_for
 
 if TYPE_CHECKING:
     from config.settings import Settings
@@ -88,22 +88,26 @@ def fetch(
 ) -> None:
     """Download a piece of history as DBN files; run it again to resume.
 
+    What it costs is booked in the database, under the caps `budget.history_daily` and `_monthly`.
+
     Example: ifd historical fetch --start 2026-10-05T13:30 --end 2026-10-05T14:00 --out var/history
     """
     settings = settings_for(database, profile)
     from ifd.errors import BudgetExceededError
-    from ifd.gateway.historical import CappedPurse
+    from runtime.budgets import purse_of
 
     request = _request(settings, symbol, start, end, schema, stype, limit)
-    source = _source(settings)
-    owed = source.quote_missing(request, out)
     cap = math.floor(max_cost * _MICRO)
-    if owed.micro_dollars > cap:
-        raise BudgetExceededError(owed.micro_dollars, cap)
-    typer.echo(_quote_words(request, owed), err=True)
-    if owed.micro_dollars and not yes:
-        typer.confirm("spend it?", abort=True, err=True)
-    fetched = _fetch_with_progress(source, request, out, CappedPurse(cap))
+    with current_engine(settings) as engine:
+        source = _source(settings)
+        owed = source.quote_missing(request, out)
+        if owed.micro_dollars > cap:
+            raise BudgetExceededError(owed.micro_dollars, cap)
+        typer.echo(_quote_words(request, owed), err=True)
+        if owed.micro_dollars and not yes:
+            typer.confirm("spend it?", abort=True, err=True)
+        purse = purse_of(settings, engine, "history", requests=[request], at_most_micro_dollars=cap)
+        fetched = _fetch_with_progress(source, request, out, purse)
     if as_json:
         print_json(_fetched_json(fetched))
     else:

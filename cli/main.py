@@ -15,6 +15,7 @@ from cli import (
     baselines,
     bench,
     books,
+    costs,
     database,
     doctor,
     gaps,
@@ -46,6 +47,7 @@ app.command("status")(status.status)
 app.command("doctor")(doctor.doctor)
 app.command("gaps")(gaps.gaps)
 app.command("backfill")(backfill.backfill)
+app.command("costs")(costs.costs)
 app.command("parents")(parents.parents)
 app.command("schedule")(schedule.schedule)
 app.add_typer(archive.app, name="archive")

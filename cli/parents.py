@@ -55,22 +55,21 @@ def parents(
 def _find(
     settings: Settings, files: list[Path] | None, day: dt.datetime | None, max_cost: float
 ) -> ParentDrift:
-    from runtime.parents import (
-        DIRECTORY,
-        MICRO,
-        drift_of_files,
-        drift_of_history,
-        drift_of_tables,
-    )
+    from ifd.gateway.historical.quote import MICRO
+    from runtime.parents import DIRECTORY, drift_of_files, drift_of_history, drift_of_tables
 
     if files:
         return drift_of_files(settings, files)
-    if day is not None:
-        return drift_of_history(
-            settings, day.date(), DIRECTORY, max_micro_dollars=int(max_cost * MICRO)
-        )
     with current_engine(settings) as engine:
-        return drift_of_tables(settings, engine)
+        if day is None:
+            return drift_of_tables(settings, engine)
+        return drift_of_history(
+            settings,
+            engine,
+            day.date(),
+            DIRECTORY,
+            at_most_micro_dollars=int(max_cost * MICRO),
+        )
 
 
 def _print(found: ParentDrift) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -127,7 +128,10 @@ def _published(hours: Hours, first: dt.date, last: dt.date) -> Iterator[Session]
     import pandas_market_calendars  # type: ignore[import-untyped]
 
     calendar = pandas_market_calendars.get_calendar(_LIBRARY_NAMES[hours])
-    schedule = calendar.schedule(start_date=first.isoformat(), end_date=last.isoformat())
+    with warnings.catch_warnings():
+        # It calls what pandas is going to rename; no user of a command can do anything about it.
+        warnings.filterwarnings("ignore", "Series.dt.weekday", DeprecationWarning)
+        schedule = calendar.schedule(start_date=first.isoformat(), end_date=last.isoformat())
     for row in schedule.itertuples():
         open_ns = ns_from_datetime(row.market_open.to_pydatetime())
         close_ns = ns_from_datetime(row.market_close.to_pydatetime())

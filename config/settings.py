@@ -90,9 +90,6 @@ class HistoricalSettings(_Section):
     gateway: str | None = Field(
         None, description="host:port of the historical API; empty: the provider's own"
     )
-    definitions_max_cost: float = Field(
-        1.0, ge=0, description="US dollars a night for the definitions of all symbols; 0: never"
-    )
 
     @field_validator("gateway", mode="before")
     @classmethod
@@ -186,6 +183,37 @@ class BudgetSettings(_Section):
 
     backfill_daily: Decimal = Field(Decimal(20), ge=0, description="history that fills holes")
     backfill_monthly: Decimal = Field(Decimal(200), ge=0)
+    history_daily: Decimal = Field(Decimal(50), ge=0, description="what people fetch by hand")
+    history_monthly: Decimal = Field(Decimal(200), ge=0)
+    definitions_daily: Decimal = Field(
+        Decimal(1), ge=0, description="definitions of all symbols, nightly; 0: never bought"
+    )
+    definitions_monthly: Decimal = Field(Decimal(25), ge=0)
+    streaming_daily: Decimal = Field(Decimal(25), ge=0, description="the live feed")
+    streaming_monthly: Decimal = Field(Decimal(250), ge=0)
+    when_streaming_spent: Literal["alarm", "stop-backfill", "stop"] = Field(
+        "alarm", description="what a live feed that is billed by the byte does at its cap"
+    )
+
+
+class UsagePrices(_Section):
+    """US dollars a GiB of the live feed, for accounts that pay for it by the byte."""
+
+    mbo: Decimal = Field(Decimal("2.16"), ge=0)
+    definition: Decimal = Field(Decimal("2.04"), ge=0)
+    status: Decimal = Field(Decimal("4.80"), ge=0)
+
+
+class CostSettings(_Section):
+    """What the live feed costs."""
+
+    live: Literal["subscription", "usage"] = Field(
+        "subscription", description="a flat rate, or billed by the byte as older accounts are"
+    )
+    subscription_monthly: Decimal = Field(
+        Decimal(0), ge=0, description="US dollars a calendar month; 0: nobody said, none is booked"
+    )
+    usage_per_gib: UsagePrices = UsagePrices()
 
 
 class BackfillSettings(_Section):
@@ -268,6 +296,7 @@ class Settings(BaseSettings):
     alerts: AlertSettings = AlertSettings()
     archive: ArchiveSettings = ArchiveSettings()
     budget: BudgetSettings = BudgetSettings()
+    costs: CostSettings = CostSettings()
     backfill: BackfillSettings = BackfillSettings()
     dashboard: DashboardSettings = DashboardSettings()
     prefect: PrefectSettings = PrefectSettings()

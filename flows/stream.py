@@ -13,7 +13,7 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
 from ifd.clock import SystemClock
-from ifd.errors import AlreadyStreamingError
+from ifd.errors import AlreadyStreamingError, StreamingSpentError
 from ifd.sessions import session_date
 from models.base import make_engine
 from models.database import require_current
@@ -63,6 +63,8 @@ def stream_market(
         )
     except AlreadyStreamingError as error:
         return Completed(name="AlreadyStreaming", message=str(error))
+    except StreamingSpentError as error:
+        return Completed(name="BudgetSpent", message=str(error))
     supervise(stream, engine, clock=clock, closes_ns=hours.closes_ns)
     summary = summarize(engine, stream.run_id)
     publish_stream(

@@ -24,6 +24,7 @@ IfdError
 │   ├── HistoryUnlicensedError       it takes a license this account has not
 │   ├── RangeUnavailableError        the range is not (yet) there: ask for another
 │   └── BudgetExceededError          it would cost more than may be spent
+├── StreamingSpentError              the live feed's budget is used up, and the profile stops this
 ├── BackfillBusyError                another process fills the holes of this shard
 ├── AlreadyStreamingError            another process streams this shard
 └── FencedError                      this run was ended by another process
@@ -205,6 +206,25 @@ class BudgetExceededError(HistoryError):
         super().__init__(
             f"this costs ${needed_micro_dollars / 1e6:,.6f} and ${left_micro_dollars / 1e6:,.6f} "
             "may still be spent: raise the cap, or ask for less"
+        )
+
+
+class StreamingSpentError(IfdError):
+    """The live feed has used up its budget, and the profile says that this then stops.
+
+    `period` is the UTC day or the month whose cap it is.
+    """
+
+    def __init__(
+        self, subject: str, period: str, *, spent_micro_dollars: int, cap_micro_dollars: int
+    ) -> None:
+        self.period = period
+        self.spent_micro_dollars = spent_micro_dollars
+        self.cap_micro_dollars = cap_micro_dollars
+        super().__init__(
+            f"{subject} until {period} (UTC) is over, as budget.when_streaming_spent says: the "
+            f"live feed has cost ${spent_micro_dollars / 1e6:,.2f} of "
+            f"${cap_micro_dollars / 1e6:,.2f}"
         )
 
 

@@ -7,50 +7,23 @@ row, which goes on counting in full; so no death can free money that may have be
 
 from __future__ import annotations
 
-import dataclasses
 import uuid
 from collections.abc import Iterable
 from typing import Final
 
-import sqlalchemy as sa
 from sqlalchemy.engine import Engine
-from sqlmodel import Session, col, func, select
+from sqlmodel import Session, col, select
 
 from ifd.clock import Clock
 from ifd.errors import BudgetExceededError
 from ifd.gateway.historical import HistoricalRequest
-from ifd.units import utc_from_ns
+from models.alarms import tell_alarms
 from models.base import transaction
+from models.caps import Caps, Committed, committed, day_of, take_turns
 from models.money import CostEntryRow
 
-_ADVISORY_LOCK: Final = 0x1FD_B0D6
-"""Any number but those of the migrations and of the gaps: who reserves on PostgreSQL holds it."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Caps:
-    """What one kind of spending may commit in a UTC day and in a calendar month, micro-dollars."""
-
-    daily_micro_dollars: int
-    monthly_micro_dollars: int
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Committed:
-    """What one kind of spending has committed: spent, or set aside."""
-
-    day_micro_dollars: int
-    month_micro_dollars: int
-
-    def left(self, caps: Caps) -> int:
-        """Return what may still be reserved, micro-dollars; never below 0."""
-        return max(
-            0,
-            min(
-                caps.daily_micro_dollars - self.day_micro_dollars,
-                caps.monthly_micro_dollars - self.month_micro_dollars,
-            ),
-        )
+THEN: Final = "At 100 % nothing more is bought until it is over."
+"""What a used-up cap of a purse means."""
 
 
 class DatabasePurse:
@@ -59,9 +32,13 @@ class DatabasePurse:
     Parameters
     ----------
     kind : str
-        `backfill` or `definitions`.
+        `backfill`, `history` or `definitions`.
     requests : iterable of HistoricalRequest
         What is going to be paid for, so that the ledger can say so.
+    at_most_micro_dollars : int, optional
+        What this purse alone may spend.
+    channel : str, optional
+        Where the alarms of the budget are owed; None keeps them in their table.
     """
 
     def __init__(
@@ -72,6 +49,8 @@ class DatabasePurse:
         caps: Caps,
         clock: Clock,
         requests: Iterable[HistoricalRequest] = (),
+        at_most_micro_dollars: int | None = None,
+        channel: str | None = None,
     ) -> None:
         self._engine = engine
         self._kind = kind
@@ -79,6 +58,9 @@ class DatabasePurse:
         self._clock = clock
         self._purse_id = uuid.uuid4().hex
         self._parts = {part.fingerprint(): part for each in requests for part in each.slices()}
+        self._at_most = at_most_micro_dollars
+        self._channel = channel
+        self._set_aside: dict[str, int] = {}
         self.spent_micro_dollars = 0
 
     def reserve(self, fingerprint: str, micro_dollars: int) -> None:
@@ -89,17 +71,25 @@ class DatabasePurse:
         BudgetExceededError
             If the day or the month has not so much left; nothing is set aside.
         """
+        self._require_own(micro_dollars)
         now_ns = self._clock.now_ns()
         with transaction(self._engine) as session:
-            _take_turns(session)
-            for orphan in _reserved(session, fingerprint):
-                _abandon(orphan, orphan.quoted_micro_dollars, 0, now_ns)
-            left = committed(session, self._kind, now_ns=now_ns).left(self._caps)
-            if micro_dollars > left:
-                raise BudgetExceededError(micro_dollars, left)
-            entry = self._entry(fingerprint, "reserved", micro_dollars, now_ns)
-            entry.purse_id = self._purse_id
-            session.add(entry)
+            take_turns(session)
+            used = committed(session, self._kind, now_ns=now_ns)
+            left = used.left(self._caps)
+            refused = micro_dollars > left
+            if not refused:
+                for orphan in self._reserved(session, fingerprint):
+                    _abandon(orphan, orphan.quoted_micro_dollars, 0, now_ns)
+                entry = self._entry(fingerprint, "reserved", micro_dollars, now_ns)
+                entry.purse_id = self._purse_id
+                session.add(entry)
+                used = used.plus(micro_dollars)
+            # Also of a refusal: whoever waits for the money should know that there is none.
+            self._tell(session, used, now_ns, refused=micro_dollars if refused else 0)
+        if refused:
+            raise BudgetExceededError(micro_dollars, left)
+        self._set_aside[fingerprint] = micro_dollars
 
     def settle(self, fingerprint: str, micro_dollars: int, bytes_received: int) -> None:
         """Book what a request has really cost and free the rest of its reservation.
@@ -110,16 +100,19 @@ class DatabasePurse:
             If this purse reserved nothing for it.
         """
         with transaction(self._engine) as session:
-            mine = [
-                entry
-                for entry in _reserved(session, fingerprint)
-                if entry.purse_id == self._purse_id
-            ]
-            if not mine:
+            mine = session.exec(
+                select(CostEntryRow).where(
+                    CostEntryRow.purse_id == self._purse_id,
+                    CostEntryRow.fingerprint == fingerprint,
+                    # Another fetch of the same may have taken this process for dead.
+                    col(CostEntryRow.state) != "settled",
+                )
+            ).first()
+            if mine is None:
                 raise KeyError(fingerprint)
-            entry = mine[0]
-            entry.state = "settled"
-            _book(entry, micro_dollars, bytes_received, self._clock.now_ns())
+            mine.state = "settled"
+            _book(mine, micro_dollars, bytes_received, self._clock.now_ns())
+        self._set_aside.pop(fingerprint, None)
         self.spent_micro_dollars += micro_dollars
 
     def book_abandoned(self, fingerprint: str, micro_dollars: int, bytes_received: int) -> None:
@@ -130,16 +123,54 @@ class DatabasePurse:
         """
         now_ns = self._clock.now_ns()
         with transaction(self._engine) as session:
-            _take_turns(session)
-            orphans = _reserved(session, fingerprint)
+            take_turns(session)
+            orphans = self._reserved(session, fingerprint)
             if orphans:
                 for orphan in orphans:
                     _abandon(orphan, micro_dollars, bytes_received, now_ns)
-            elif not _is_settled(session, fingerprint, bytes_received):
+            elif not self._is_settled(session, fingerprint, bytes_received):
                 entry = self._entry(fingerprint, "abandoned", micro_dollars, now_ns)
                 _book(entry, micro_dollars, bytes_received, now_ns)
                 session.add(entry)
+            self._tell(session, committed(session, self._kind, now_ns=now_ns), now_ns)
         self.spent_micro_dollars += micro_dollars
+
+    def _require_own(self, micro_dollars: int) -> None:
+        if self._at_most is None:
+            return
+        left = self._at_most - self.spent_micro_dollars - sum(self._set_aside.values())
+        if micro_dollars > left:
+            raise BudgetExceededError(micro_dollars, max(left, 0))
+
+    def _tell(self, session: Session, used: Committed, now_ns: int, *, refused: int = 0) -> None:
+        tell_alarms(
+            session,
+            self._kind,
+            used,
+            self._caps,
+            day=day_of(now_ns),
+            now_ns=now_ns,
+            channel=self._channel,
+            then=THEN,
+            refused_micro_dollars=refused,
+        )
+
+    def _reserved(self, session: Session, fingerprint: str) -> list[CostEntryRow]:
+        query = select(CostEntryRow).where(
+            CostEntryRow.kind == self._kind,
+            CostEntryRow.fingerprint == fingerprint,
+            CostEntryRow.state == "reserved",
+        )
+        return list(session.exec(query))
+
+    def _is_settled(self, session: Session, fingerprint: str, bytes_received: int) -> bool:
+        query = select(CostEntryRow.id).where(
+            CostEntryRow.kind == self._kind,
+            CostEntryRow.fingerprint == fingerprint,
+            CostEntryRow.state == "settled",
+            CostEntryRow.received_bytes == bytes_received,
+        )
+        return session.exec(query).first() is not None
 
     def _entry(self, fingerprint: str, state: str, micro_dollars: int, now_ns: int) -> CostEntryRow:
         entry = CostEntryRow(
@@ -159,43 +190,6 @@ class DatabasePurse:
         return entry
 
 
-def committed(session: Session, kind: str, *, now_ns: int) -> Committed:
-    """Return what a kind of spending has committed in the UTC day and month of `now_ns`."""
-    day = day_of(now_ns)
-    amount = col(CostEntryRow.committed_micro_dollars)
-    query = select(
-        func.coalesce(func.sum(sa.case((col(CostEntryRow.day) == day, amount), else_=0)), 0),
-        func.coalesce(func.sum(amount), 0),
-    ).where(
-        CostEntryRow.kind == kind,
-        col(CostEntryRow.day) >= f"{day[:7]}-01",
-        col(CostEntryRow.day) <= f"{day[:7]}-31",
-    )
-    today, month = session.exec(query).one()
-    return Committed(int(today), int(month))
-
-
-def day_of(ns: int) -> str:
-    """Return the UTC day of a moment, `YYYY-MM-DD`."""
-    return f"{utc_from_ns(ns):%Y-%m-%d}"
-
-
-def _reserved(session: Session, fingerprint: str) -> list[CostEntryRow]:
-    query = select(CostEntryRow).where(
-        CostEntryRow.fingerprint == fingerprint, CostEntryRow.state == "reserved"
-    )
-    return list(session.exec(query))
-
-
-def _is_settled(session: Session, fingerprint: str, bytes_received: int) -> bool:
-    query = select(CostEntryRow.id).where(
-        CostEntryRow.fingerprint == fingerprint,
-        CostEntryRow.state == "settled",
-        CostEntryRow.received_bytes == bytes_received,
-    )
-    return session.exec(query).first() is not None
-
-
 def _abandon(entry: CostEntryRow, micro_dollars: int, bytes_received: int, now_ns: int) -> None:
     entry.state = "abandoned"
     _book(entry, micro_dollars, bytes_received, now_ns)
@@ -205,13 +199,3 @@ def _book(entry: CostEntryRow, micro_dollars: int, bytes_received: int, now_ns: 
     entry.billed_micro_dollars = entry.committed_micro_dollars = micro_dollars
     entry.received_bytes = bytes_received
     entry.settled_ns = now_ns
-
-
-def _take_turns(session: Session) -> None:
-    """Let nobody else reserve until this transaction ends: two would each see the same rest."""
-    if session.get_bind().dialect.name == "postgresql":
-        session.connection().execute(sa.select(sa.func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
-    else:  # SQLite takes its one write lock for an update of nothing, too
-        session.connection().execute(
-            sa.update(CostEntryRow).where(col(CostEntryRow.id) == -1).values(state="reserved")
-        )

@@ -12,12 +12,14 @@ from models.base import BigInt, Key
 
 
 class CostEntryRow(SQLModel, table=True):
-    """One request that costs money, or one day's share of the live feed.
+    """One request that costs money, or one day of the live feed.
 
-    `kind` is backfill, streaming or definitions. `state` is reserved (its quote counts), settled
-    (what it cost counts), or abandoned (its process died: what it can have cost at most counts).
-    `committed_micro_dollars` is what counts. `day` is the UTC day of the reservation, as the
-    provider's bill has it. `purse_id` is the purse that reserved; NULL where nothing was reserved.
+    `kind` is backfill, history (fetched by hand), definitions or streaming. `state` is reserved
+    (its quote counts), settled (what it cost counts), or abandoned (its process died: what it can
+    have cost at most counts). `committed_micro_dollars` is what counts. `day` is the UTC day of the
+    reservation, as the provider's bill has it. `purse_id` is the purse that reserved; NULL where
+    nothing was reserved. Streaming is settled at once: a subscription's share of a trading date
+    (fingerprint `subscription`), or what a run received of a schema in a day (`run-7-mbo`).
     """
 
     __tablename__ = "cost_entry"

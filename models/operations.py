@@ -28,6 +28,7 @@ class StreamRunRow(SQLModel, table=True):
     `status` is starting, streaming, draining, drained or failed; `feed_state` is one of
     `FEED_STATES`, and empty before it is known.
     `caught_up`: what arrives is the present, so signals are given. `pid` is a process of `host`.
+    `bytes_by_schema` is what came off the socket.
     """
 
     __tablename__ = "stream_run"
@@ -55,6 +56,7 @@ class StreamRunRow(SQLModel, table=True):
     gaps: int = 0
     queue_high_water: int = 0
     peak_rss_bytes: int = Field(default=0, sa_type=BigInt)
+    bytes_by_schema: dict[str, int] = Field(default_factory=dict, sa_type=Json)
     feed_state: str = Field(default="", max_length=16)
     caught_up: bool = False
     error: str | None = None

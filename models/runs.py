@@ -117,11 +117,18 @@ def request_stop(engine: Engine, shard: str, reason: str, *, now_ns: int) -> int
         run = active_run(session, shard)
         if run is None:
             return None
-        if run.stop_requested_ns is None:
-            run.stop_requested_ns = now_ns
-            run.stop_reason = reason
-            session.add(run)
+        ask_to_stop(session, run, reason, now_ns=now_ns)
         return run.id
+
+
+def ask_to_stop(session: Session, run: StreamRunRow, reason: str, *, now_ns: int) -> bool:
+    """Set the stop flag of a run in a transaction of the caller's; return False when it was set."""
+    if run.stop_requested_ns is not None:
+        return False
+    run.stop_requested_ns = now_ns
+    run.stop_reason = reason
+    session.add(run)
+    return True
 
 
 def end_run(

@@ -81,6 +81,12 @@ class FeedRecord:
         counters: dict[str, Any] = self.status.get("counters", {})
         return counters
 
+    @property
+    def bytes_by_schema(self) -> dict[str, int]:
+        """Bytes that came off the socket; empty until it has told them."""
+        told: dict[str, int] = self.counters.get("bytes_by_schema", {})
+        return told
+
     def heed(self, notice: Notice) -> None:
         """Take in a notice.
 

@@ -11,33 +11,33 @@ from sqlmodel import Session, col, func, select
 
 from config.settings import Settings
 from ifd.clock import SystemClock
-from ifd.gateway.historical import CappedPurse, HistoricalRequest, HistoricalSource
+from ifd.gateway.historical import HistoricalRequest, HistoricalSource
 from ifd.parents import ParentDrift, find_drift
 from ifd.replay import read_definitions
 from ifd.symbols import Instrument
 from ifd.units import NANOS_PER_SECOND, ns_from_datetime, utc_from_ns
 from models.market import InstrumentRow
+from runtime.budgets import purse_of
 
 DIRECTORY: Final = Path("var/definitions")
-MICRO: Final = 1_000_000
 _DAY_NS: Final = 86_400 * NANOS_PER_SECOND
 
 
 def nightly_drift(settings: Settings, engine: Engine, *, now_ns: int) -> ParentDrift:
     """Return the drift by the best definitions there are: bought ones, else those received.
 
-    Bought when there is a real account and `historical.definitions_max_cost` allows it.
+    Bought when there is a real account and `budget.definitions_daily` is not 0.
 
     Raises
     ------
     BudgetExceededError, HistoryError, AuthenticationFailedError
         As `drift_of_history`.
     """
-    allowed = int(settings.historical.definitions_max_cost * MICRO)
+    allowed = settings.budget.definitions_daily > 0
     if settings.feed.simulated or settings.databento_api_key is None or not allowed:
         return drift_of_tables(settings, engine)
     yesterday = utc_from_ns(now_ns).date() - dt.timedelta(days=1)
-    return drift_of_history(settings, yesterday, DIRECTORY, max_micro_dollars=allowed)
+    return drift_of_history(settings, engine, yesterday, DIRECTORY)
 
 
 def drift_of_files(settings: Settings, files: list[Path]) -> ParentDrift:
@@ -60,14 +60,19 @@ def drift_of_tables(settings: Settings, engine: Engine) -> ParentDrift:
 
 
 def drift_of_history(
-    settings: Settings, date: dt.date, directory: Path, *, max_micro_dollars: int
+    settings: Settings,
+    engine: Engine,
+    date: dt.date,
+    directory: Path,
+    *,
+    at_most_micro_dollars: int | None = None,
 ) -> ParentDrift:
     """Return the drift by the definitions of every symbol on a UTC day, bought from the provider.
 
     Raises
     ------
     BudgetExceededError
-        If they cost more than `max_micro_dollars`; nothing is spent.
+        If they cost more than the budget has left, or than is allowed here; nothing is spent.
     HistoryError, AuthenticationFailedError, ConfigurationError
         If they are not to be had.
     """
@@ -86,7 +91,14 @@ def drift_of_history(
         gateway=settings.historical.gateway,
         clock=SystemClock(),
     )
-    fetched = source.fetch(request, directory, CappedPurse(max_micro_dollars))
+    purse = purse_of(
+        settings,
+        engine,
+        "definitions",
+        requests=[request],
+        at_most_micro_dollars=at_most_micro_dollars,
+    )
+    fetched = source.fetch(request, directory, purse)
     return drift_of_files(settings, list(fetched.files))
 
 

@@ -29,6 +29,7 @@ STREAM_DEPLOYMENT: Final = "ifd-stream/stream"
 MARKET_CLOSE_DEPLOYMENT: Final = "ifd-market-close/market-close"
 WATCHDOG_DEPLOYMENT: Final = "ifd-watchdog/watchdog"
 BASELINES_DEPLOYMENT: Final = "ifd-baselines/baselines"
+COSTS_DEPLOYMENT: Final = "ifd-costs/costs"
 REQUEST_SECONDS: Final = 30.0
 RETRY_SECONDS: Final = 30.0
 _BUSY: Final = (408, 429, 502, 503)

@@ -317,6 +317,7 @@ class Stream:
         run.gaps = self._record.counters.get("gaps", 0)
         run.feed_state = self._record.state
         run.caught_up = self._record.caught_up
+        run.bytes_by_schema = self._record.bytes_by_schema
         run.peak_rss_bytes = peak_rss_bytes()
         if self._ingest is not None:
             run.queue_high_water = self._ingest.memory["high_water"]

@@ -27,6 +27,7 @@ from ifd.units import NANOS_PER_SECOND
 from models.operations import StreamRunRow
 from models.runs import claim_run, end_run, request_stop
 from runtime.children import tie_to_parent
+from runtime.costs.degrading import require_money
 from runtime.log_tail import last_line
 
 STREAM_COMMAND: Final = (sys.executable, "-m", "runtime.stream")
@@ -75,7 +76,10 @@ def start_stream(
     ------
     AlreadyStreamingError
         If a live run holds the shard.
+    StreamingSpentError
+        If the live feed has used up its budget and the profile says that streams then stop.
     """
+    require_money(settings, engine, "streams are stopped", now_ns=now_ns)
     row = StreamRunRow(
         shard=settings.feed.shard,
         source=settings.source,

@@ -419,7 +419,7 @@ class Platform:
             if code is None:
                 return None
             run = close_run(self._direct, self.engine, now_ns=self._clock.now_ns())
-            return run.error or f"its process ended with exit code {code}"
+            return run.error or run.stop_reason or f"its process ended with exit code {code}"
         if self.flow_run is None or not self.flow_run.has_ended or self.current_run() is not None:
             return None
         return f"{self.flow_run.state_name}: {self.flow_run.message}"

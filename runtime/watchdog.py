@@ -31,6 +31,7 @@ from models.runs import (
     newest_runs,
 )
 from models.signals import NoticeRow
+from runtime.costs.meter import StreamMeter
 from runtime.market_hours import MarketHours, market_hours, new_york
 from runtime.orphans import end_orphaned_readers
 from runtime.stopping import process_of
@@ -84,6 +85,7 @@ class Watchdog:
         self._restarts = restarts
         self._clock = clock
         self._since_ns = since_ns
+        self._meter = StreamMeter(engine, settings, clock=clock)
 
     def look(self) -> list[str]:
         """Take every step that is due now; return what was done, in sentences.
@@ -93,7 +95,7 @@ class Watchdog:
         sqlalchemy.exc.OperationalError
             If the database is away: then nothing can be known, and the streams wait for it too.
         """
-        return [*self._end_dead(), *self._start_again()]
+        return [*self._end_dead(), *self._meter.look(), *self._start_again()]
 
     def _end_dead(self) -> Iterator[str]:
         with Session(self._engine, expire_on_commit=False) as session:
@@ -158,7 +160,7 @@ class Watchdog:
             words = self._words(run.error or "it drained without being asked to", run.ended_ns)
             if self._notify(run, "ended", words):
                 yield f"stream {run.shard} ended unasked: {words}"
-            if _may_start(hours, now_ns):
+            if _may_start(hours, now_ns) and not self._meter.stopped:
                 yield from self._restart(run, now_ns)
         except EnvironmentProblemError as error:  # the next look tries again
             yield f"shard {run.shard} was not started again yet: {error}"

@@ -17,6 +17,10 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 
+from runtime.costs.figures import CostReport
+from runtime.costs.plot import costs_svg
+from runtime.costs.words import cost_markdown, kind_rows
+from runtime.costs.words import headline as headline_of_costs
 from runtime.plots import Point, as_data_url, throughput_svg
 from runtime.stopping import Stopped
 from runtime.summary import StreamSummary, headline, summary_markdown, summary_rows
@@ -82,6 +86,22 @@ def publish_close(stopped: Sequence[Stopped]) -> None:
 def publish_baselines(rows: Sequence[dict[str, str]], *, description: str) -> None:
     """Publish what the nightly baselines cover."""
     _publish(lambda: create_table_artifact(list(rows), key="baselines", description=description))
+
+
+def publish_costs(report: CostReport) -> None:
+    """Publish what everything costs: a page, a table, and a plot of the days."""
+    told = headline_of_costs(report)
+    _publish(lambda: create_markdown_artifact(cost_markdown(report), key="costs", description=told))
+    _publish(
+        lambda: create_table_artifact(kind_rows(report), key="costs-numbers", description=told)
+    )
+    if report.days:
+        picture = as_data_url(costs_svg(report))
+        _publish(
+            lambda: create_image_artifact(
+                picture, key="costs-plot", description=f"Costs by day, as of {report.day}"
+            )
+        )
 
 
 @contextmanager

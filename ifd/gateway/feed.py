@@ -31,10 +31,14 @@ log = structlog.get_logger("feed")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class FeedCounters:
-    """Totals since the feed was made; `duplicates` were sent again by a replay and dropped."""
+    """Totals since the feed was made; `duplicates` were sent again by a replay and dropped.
+
+    `bytes_by_schema` are all of `bytes`: what is of no schema counts as orders.
+    """
 
     records: int
     bytes: int
+    bytes_by_schema: dict[str, int]
     unknown_records: int
     duplicates: int
     gaps: int
@@ -135,9 +139,12 @@ class LiveFeed:
     def counters(self) -> FeedCounters:
         """The totals at this moment."""
         protocol, intake = self._protocol, self._intake
+        received = self._past_bytes + (protocol.bytes_read if protocol else 0)
+        others = intake.other_bytes
         return FeedCounters(
             records=intake.records,
-            bytes=self._past_bytes + (protocol.bytes_read if protocol else 0),
+            bytes=received,
+            bytes_by_schema={MBO: max(0, received - sum(others.values())), **others},
             unknown_records=self._past_unknown + (protocol.unknown_records if protocol else 0),
             duplicates=intake.mbo.dropped + intake.others.dropped,
             gaps=self._gaps.count,

@@ -32,6 +32,8 @@ from ifd.source import Arrival
 log = structlog.get_logger("feed")
 
 _KEY_REFUSED: Final = (dbn.ErrorCode.AUTH_FAILED, dbn.ErrorCode.API_KEY_DEACTIVATED)
+_BILLED: Final[dict[type, str]] = {dbn.InstrumentDefMsg: "definition", dbn.StatusMsg: "status"}
+"""Schemas with a price of their own beside the orders, by the type of their records."""
 
 
 class Intake:
@@ -56,6 +58,7 @@ class Intake:
         self.stretches = StretchLog()
         self.awaiting_snapshot = False
         self.records = 0
+        self.other_bytes = dict.fromkeys(_BILLED.values(), 0)
         self.received_ns: int | None = None
         self.slow_reader_warnings = 0
         self.unresolved: list[str] = []
@@ -125,10 +128,18 @@ class Intake:
             elif isinstance(chunk, dbn.ErrorMsg):
                 self._deliver(chunk, 1, received_ns)
                 self._heed_error(chunk)
-            elif isinstance(chunk, dbn.SymbolMappingMsg) or self.others.accept(
-                chunk, replaying=bool(self.replays)
-            ):
-                self._deliver(chunk, 1, received_ns)
+            else:
+                self._take_other(chunk, received_ns)
+
+    def _take_other(self, chunk: dbn.DBNRecord, received_ns: int) -> None:
+        schema = _BILLED.get(type(chunk))
+        if schema is not None:
+            # Also of what is dropped below: whoever is billed by the byte pays for it.
+            self.other_bytes[schema] += len(bytes(chunk))
+        if isinstance(chunk, dbn.SymbolMappingMsg) or self.others.accept(
+            chunk, replaying=bool(self.replays)
+        ):
+            self._deliver(chunk, 1, received_ns)
 
     def _cover(self, fresh: MboArray, last_ts: int | None) -> None:
         """Take note of what is whole now, and of what the gateway has left out for good."""

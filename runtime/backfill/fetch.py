@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -32,6 +32,8 @@ GIVE_UP_SECONDS: Final = 30.0
 LOOK_SECONDS: Final = 0.05
 _QUEUE_EVENTS: Final = 50_000
 _BATCH_RECORDS: Final = 1 << 16
+
+OnReceived = Callable[[dict[str, int]], None]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -86,8 +88,15 @@ def buy(
     )
 
 
-def replay(hole: Hole, settings: Settings, directory: Path, *, clock: Clock) -> Fetched:
+def replay(
+    hole: Hole, settings: Settings, directory: Path, *, clock: Clock, on_received: OnReceived
+) -> Fetched:
     """Have the live gateway send a hole again, in a session of its own that ends behind it.
+
+    Parameters
+    ----------
+    on_received : callable
+        Told at the end, whichever it is, how many bytes came of each schema.
 
     Raises
     ------
@@ -95,10 +104,12 @@ def replay(hole: Hole, settings: Settings, directory: Path, *, clock: Clock) -> 
         If the gateway refuses, or sends nothing.
     """
     shutil.rmtree(directory, ignore_errors=True)  # what an attempt that died had received
-    return asyncio.run(_replay(hole, settings, directory, clock))
+    return asyncio.run(_replay(hole, settings, directory, clock, on_received))
 
 
-async def _replay(hole: Hole, settings: Settings, directory: Path, clock: Clock) -> Fetched:
+async def _replay(
+    hole: Hole, settings: Settings, directory: Path, clock: Clock, on_received: OnReceived
+) -> Fetched:
     files: dict[str, None] = {}
     archive = ArchiveWriter(
         directory,
@@ -122,6 +133,7 @@ async def _replay(hole: Hole, settings: Settings, directory: Path, clock: Clock)
         await running
     finally:
         stopping.cancel()
+        on_received(feed.counters.bytes_by_schema)
         archive.close()
     if not watch.complete:
         feed_at = settings.feed

@@ -27,6 +27,7 @@ from ifd.errors import (
     FeedError,
     HistoryError,
     HistoryRefusedError,
+    StreamingSpentError,
 )
 from ifd.gateway.historical import HistoricalSource
 from ifd.units import NANOS_PER_SECOND, utc_from_ns
@@ -38,14 +39,16 @@ from models.backfills import (
     merge_request,
     request_for,
 )
-from models.budget import DatabasePurse, committed
+from models.caps import committed
 from models.money import BackfillRequestRow
 from models.operations import ArchiveFileRow
 from runtime.backfill.fetch import Fetched, buy, replay
 from runtime.backfill.holes import Hole, find_holes, history_of, method_for, overlap_ns
 from runtime.backfill.recompute import recompute
 from runtime.backfill.segment import facts_of, segment_path, write_segment
-from runtime.budgets import backfill_caps
+from runtime.budgets import caps_of, purse_of
+from runtime.costs.degrading import require_money, stopped
+from runtime.costs.streaming import book_replayed
 from runtime.gap_scan import scan_gaps, session_on
 from runtime.session_archive import session_segments
 
@@ -61,7 +64,7 @@ class Planned:
     """A hole and what would be done about it; the quote is None where nothing was asked.
 
     `left_micro_dollars` is what the budget still has for it, in the order of the plan. `wait_ns`
-    is when it is due, None for now.
+    is when it is due, None for now; `why` says why not now, where the request does not.
     """
 
     hole: Hole
@@ -70,6 +73,7 @@ class Planned:
     quoted_bytes: int | None
     left_micro_dollars: int
     wait_ns: int | None
+    why: str = ""
 
     @property
     def affordable(self) -> bool:
@@ -115,13 +119,16 @@ class Backfill:
         now_ns = self._clock.now_ns()
         with Session(self._engine) as session:
             left = committed(session, "backfill", now_ns=now_ns).left(
-                backfill_caps(self._settings.budget)
+                caps_of(self._settings.budget, "backfill")
             )
             known = {(row.start_ns, row.end_ns): row for row in find_requests(session, self._shard)}
+            why = stopped(session, self._settings, "holes are not filled", now_ns=now_ns)
         planned = []
         for hole in self._holes(date, days):
             request = known.get((hole.start_ns, hole.end_ns))
             one = self._plan(hole, request, left, now_ns)
+            if why is not None:
+                one = dataclasses.replace(one, wait_ns=_tomorrow_ns(now_ns), why=str(why))
             left -= (one.quoted_micro_dollars or 0) if one.affordable else 0
             planned.append(one)
         return planned
@@ -189,10 +196,9 @@ class Backfill:
         """Fetch a hole and go on; a failure of the provider is kept in the request."""
         try:
             fetched = self._fetched(hole, request)
-        except BudgetExceededError as error:
+        except (BudgetExceededError, StreamingSpentError) as error:
             # No failure: tomorrow has money again.
-            now_ns = self._clock.now_ns()
-            return self._wait(request, (now_ns // _DAY_NS + 1) * _DAY_NS, error)
+            return self._wait(request, _tomorrow_ns(self._now()), error)
         except HistoryRefusedError as error:
             return self._step(give_up(self._engine, _id(request), str(error), now_ns=self._now()))
         except (HistoryError, FeedError) as error:
@@ -204,6 +210,7 @@ class Backfill:
         # Any: a value of each column's type.
         changes: dict[str, Any] = {"state": "fetched", "path": str(path), "error": None}
         if not path.exists():
+            require_money(self._settings, self._engine, "holes are not filled", now_ns=self._now())
             method = method_for(hole, self._settings, failures=request.attempts, now_ns=self._now())
             request = change_request(self._engine, _id(request), now_ns=self._now(), method=method)
             fetched = self._fetch(hole, request)
@@ -221,11 +228,24 @@ class Backfill:
     def _fetch(self, hole: Hole, request: BackfillRequestRow) -> Fetched:
         directory = self._directory(hole)
         if request.method == "replay":
-            return replay(hole, self._settings, directory / "replay", clock=self._clock)
-        purse = DatabasePurse(
+            return replay(
+                hole,
+                self._settings,
+                directory / "replay",
+                clock=self._clock,
+                on_received=lambda received: book_replayed(
+                    self._settings,
+                    self._engine,
+                    received,
+                    shard=hole.shard,
+                    span=(hole.start_ns, hole.end_ns),
+                    now_ns=self._now(),
+                ),
+            )
+        purse = purse_of(
+            self._settings,
             self._engine,
-            kind="backfill",
-            caps=backfill_caps(self._settings.budget),
+            "backfill",
             clock=self._clock,
             requests=history_of(hole, self._settings),
         )
@@ -341,6 +361,10 @@ class Backfill:
                 raise BackfillBusyError(self._shard) from None
             file.write(f"{os.getpid()}\n")
             yield
+
+
+def _tomorrow_ns(now_ns: int) -> int:
+    return (now_ns // _DAY_NS + 1) * _DAY_NS
 
 
 def _id(request: BackfillRequestRow) -> int:

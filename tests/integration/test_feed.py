@@ -434,6 +434,11 @@ async def test_definitions_sent_again_after_a_cut_are_not_news() -> None:
     assert_same(heard.records, served)
     assert len(heard.of_type(dbn.InstrumentDefMsg)) == 50
     assert feed.counters.duplicates >= 50
+    # Who is billed by the byte pays for both times.
+    received = feed.counters.bytes_by_schema
+    assert received["definition"] == 2 * sum(len(bytes(one)) for one in known)
+    assert received["mbo"] >= served.nbytes
+    assert sum(received.values()) == feed.counters.bytes
 
 
 async def test_a_wrong_key_ends_the_feed_and_says_so() -> None:

@@ -39,6 +39,7 @@ from models.signals import AlertOutboxRow
 from runtime.children import Child, free_port
 from runtime.prefect_services import (
     BASELINES_DEPLOYMENT,
+    COSTS_DEPLOYMENT,
     MARKET_CLOSE_DEPLOYMENT,
     STREAM_DEPLOYMENT,
     WATCHDOG_DEPLOYMENT,
@@ -58,7 +59,12 @@ from tests.recordings import archived, assert_same_until, served
 pytestmark = pytest.mark.integration
 SYMBOLS = ("NQ.OPT", "NQ.FUT")
 NEW_YORK = ZoneInfo("America/New_York")
-SCHEDULES = {"stream": dt.time(9, 25), "market-close": None, "baselines": dt.time(17, 30)}
+SCHEDULES = {
+    "stream": dt.time(9, 25),
+    "market-close": None,
+    "baselines": dt.time(17, 30),
+    "costs": dt.time(18),
+}
 
 
 class Platform:
@@ -276,7 +282,7 @@ def test_deploying_again_changes_nothing(platform: Platform) -> None:
     assert "already applied" in platform.apply()
     output = platform.apply("--again")
 
-    assert "stream, market-close, watchdog, baselines applied to work pool ifd" in output
+    assert "stream, market-close, watchdog, baselines, costs applied to work pool ifd" in output
     automations = platform.request("POST", "/automations/filter", {})
     assert sorted(each["name"] for each in automations) == [
         "ifd: a quality gate failed",
@@ -384,6 +390,36 @@ def test_baselines_of_a_damaged_file_fail_at_once_and_name_it(
 
     assert run.state_type == "FAILED"
     assert "damaged.dbn is not a whole DBN file" in run.message
+
+
+def test_the_evening_report_books_the_day_once_and_shows_it(platform: Platform) -> None:
+    environment = {"IFD_COSTS__SUBSCRIPTION_MONTHLY": "210"}
+    parameters = {"day": "2026-11-27"}
+
+    runs = [
+        platform.wait_ended(
+            platform.api.create_run(COSTS_DEPLOYMENT, parameters, environment=environment)
+        )
+        for _ in range(2)
+    ]
+
+    # The exchange never closes: 21 weekdays at 10 dollars, the 27th is the 20th.
+    for run in runs:
+        assert run.state_type == "COMPLETED", run.message
+        assert run.name == "costs 2026-11-27"
+        assert run.message == (
+            "2026-11-27: $10.00 (streaming $10.00); this week $50.00, 2026-11 $200.00, "
+            "projected $210.00"
+        )
+        artifacts = platform.artifacts(run)
+        assert set(artifacts) == {"costs", "costs-numbers", "costs-plot"}
+        assert "# Costs as of 2026-11-27" in artifacts["costs"]["data"]
+        assert artifacts["costs-plot"]["data"].startswith("data:image/svg+xml;base64,")
+    with Session(platform.engine) as session:
+        told = session.exec(
+            select(AlertOutboxRow.notice_key).where(AlertOutboxRow.notice_key == "costs-2026-11-27")
+        ).all()
+    assert len(told) == 1
 
 
 def test_market_close_drains_the_stream_and_both_runs_tell_of_it(

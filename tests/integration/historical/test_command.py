@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import json
 import os
 import signal
@@ -17,10 +18,17 @@ import databento
 import pytest
 import structlog
 from databento.common.error import BentoServerError
+from sqlmodel import Session, select
 from typer.testing import CliRunner, Result
 
 from cli.main import app
+from config.settings import load_settings
 from ifd.errors import BudgetExceededError, ConfigurationError
+from ifd.units import ns_from_datetime
+from models.base import make_engine
+from models.database import upgrade
+from models.money import CostEntryRow
+from runtime.parents import nightly_drift
 from simulator.historical import HistoricalServer
 from simulator.live import DEFAULT_KEY
 from simulator.serve import GatewayOptions, run_gateway
@@ -31,7 +39,11 @@ SPAN = ["--start", "2026-10-05T13:30", "--end", "2026-10-05T14:00:00Z", "--symbo
 
 
 @pytest.fixture(autouse=True)
-def _environment(api: HistoricalServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _environment(
+    api: HistoricalServer, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    upgrade(sqlite_url)
+    monkeypatch.setenv("IFD_DATABASE_URL", sqlite_url)
     monkeypatch.setenv("DATABENTO_API_KEY", DEFAULT_KEY)
     monkeypatch.setenv("IFD_HISTORICAL__GATEWAY", api.address)
     yield
@@ -63,13 +75,29 @@ def test_nothing_is_spent_until_the_person_agrees(api: HistoricalServer, tmp_pat
     assert "timeseries.get_range" not in asked
     assert agreed.exit_code == 0, agreed.output
     assert "1 files" in agreed.stdout
-    assert len(list(tmp_path.iterdir())) == 1
+    assert len(list(tmp_path.glob("*.zst"))) == 1
 
 
-def test_a_second_fetch_finds_everything_there(tmp_path: Path) -> None:
-    first = json.loads(run("fetch", *SPAN, "--out", str(tmp_path), "--yes", "--json").stdout)
+def entries(url: str) -> list[CostEntryRow]:
+    engine = make_engine(url)
+    with Session(engine) as session:
+        found = list(session.exec(select(CostEntryRow)))
+    engine.dispose()
+    return found
 
-    again = run("fetch", *SPAN, "--out", str(tmp_path))
+
+def test_a_second_fetch_finds_everything_there_and_the_ledger_has_it_once(
+    sqlite_url: str, tmp_path: Path
+) -> None:
+    out = str(tmp_path / "history")
+    first = json.loads(run("fetch", *SPAN, "--out", out, "--yes", "--json").stdout)
+
+    again = run("fetch", *SPAN, "--out", out)
+
+    (entry,) = entries(sqlite_url)
+    assert (entry.kind, entry.state, entry.symbols) == ("history", "settled", "NQ.OPT")
+    assert entry.committed_micro_dollars == first["micro_dollars"]
+    assert entry.received_bytes == first["bytes_received"]
 
     assert first["micro_dollars"] > 0
     assert again.exit_code == 0, again.output
@@ -94,7 +122,38 @@ def test_the_cap_stops_a_fetch_before_it_begins(api: HistoricalServer, tmp_path:
 
     assert isinstance(stopped.exception, BudgetExceededError)
     assert "timeseries.get_range" not in [one.method for one in api.door.exchanges]
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.glob("*.zst")) == []
+
+
+def test_the_budget_of_the_day_stops_a_fetch_that_its_own_cap_allows(
+    api: HistoricalServer, sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IFD_BUDGET__HISTORY_DAILY", "0.000001")
+
+    stopped = run("fetch", *SPAN, "--out", str(tmp_path / "history"), "--yes")
+
+    assert isinstance(stopped.exception, BudgetExceededError)
+    assert "timeseries.get_range" not in [one.method for one in api.door.exchanges]
+    assert entries(sqlite_url) == []
+
+
+def test_definitions_that_the_nightly_check_buys_are_in_the_ledger(
+    api: HistoricalServer, sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # they are kept in var/definitions
+    monkeypatch.setenv("IFD_FEED__PARENTS", '["NQ.OPT"]')
+    night = ns_from_datetime(dt.datetime(2026, 10, 6, 21, 30, tzinfo=dt.UTC))
+    engine = make_engine(sqlite_url)
+
+    drift = nightly_drift(load_settings(), engine, now_ns=night)
+    monkeypatch.setenv("IFD_BUDGET__DEFINITIONS_DAILY", "0")
+    nightly_drift(load_settings(), engine, now_ns=night + 86_400 * 10**9)
+
+    engine.dispose()
+    (entry,) = entries(sqlite_url)
+    assert "NQ.OPT" in drift.listed
+    assert (entry.kind, entry.state, entry.symbols) == ("definitions", "settled", "ALL_SYMBOLS")
+    assert entry.committed_micro_dollars > 0
 
 
 def test_conditions_and_prices_are_shown() -> None:

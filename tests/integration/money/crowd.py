@@ -12,7 +12,8 @@ import sys
 from ifd.clock import ManualClock
 from ifd.errors import BudgetExceededError
 from models.base import make_engine
-from models.budget import Caps, DatabasePurse
+from models.budget import DatabasePurse
+from models.caps import Caps
 
 WORKERS = 16
 NOON_NS = 1_795_780_800_000_000_000

@@ -12,8 +12,9 @@ from sqlalchemy.engine import Engine
 from sqlmodel import Session, col, func, select
 
 from models.base import make_engine
-from models.budget import committed
-from models.money import CostEntryRow
+from models.caps import committed
+from models.money import BudgetAlarmRow, CostEntryRow
+from models.signals import NoticeRow
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
@@ -58,6 +59,10 @@ def test_sixteen_processes_together_spend_up_to_the_cap_and_no_more(
     assert CAP - 400_000 < spent(engine) <= CAP
     with Session(engine) as session:
         assert set(session.exec(select(CostEntryRow.state))) == {"settled"}
+        alarms = session.exec(select(BudgetAlarmRow.percent).order_by(BudgetAlarmRow.percent)).all()
+        notices = session.exec(select(NoticeRow.notice_key)).all()
+    assert alarms == [80, 100]
+    assert sorted(notices) == [f"budget-backfill-2026-11-27-{percent}" for percent in (100, 80)]
 
 
 def test_a_process_killed_before_it_settles_leaves_its_money_committed(

@@ -14,7 +14,8 @@ from ifd.errors import BudgetExceededError
 from ifd.gateway.historical import HistoricalRequest
 from ifd.units import NANOS_PER_MINUTE, ns_from_datetime
 from models.base import make_engine
-from models.budget import Caps, Committed, DatabasePurse, committed
+from models.budget import DatabasePurse
+from models.caps import Caps, Committed, committed
 from models.money import CostEntryRow
 
 LATE_NS = ns_from_datetime(dt.datetime(2026, 11, 30, 23, 59, 59, tzinfo=dt.UTC))
@@ -127,6 +128,45 @@ def test_a_download_that_was_settled_before_its_process_died_is_not_booked_again
     purse(engine, clock).book_abandoned("a", 50, 500)
 
     assert total(engine, clock) == Committed(50, 50)
+
+
+def test_who_was_taken_for_dead_and_settles_all_the_same_books_what_it_cost(
+    engine: Engine, clock: ManualClock
+) -> None:
+    first, second = purse(engine, clock), purse(engine, clock)
+    first.reserve("a", 40)
+    second.reserve("a", 40)
+
+    first.settle("a", 10, 1)
+    second.settle("a", 20, 2)
+
+    assert total(engine, clock) == Committed(30, 30)
+
+
+def test_the_same_slice_bought_for_another_reason_is_left_alone(
+    engine: Engine, clock: ManualClock
+) -> None:
+    mine = purse(engine, clock)
+    mine.reserve("a", 40)
+
+    DatabasePurse(engine, kind="history", caps=Caps(50, 50), clock=clock).reserve("a", 40)
+
+    with Session(engine) as session:
+        assert set(session.exec(select(CostEntryRow.state))) == {"reserved"}
+
+
+def test_a_purse_may_be_allowed_less_than_its_kind(engine: Engine, clock: ManualClock) -> None:
+    mine = DatabasePurse(
+        engine, kind="history", caps=Caps(100, 100), clock=clock, at_most_micro_dollars=30
+    )
+    mine.reserve("a", 20)
+    with pytest.raises(BudgetExceededError) as set_aside:
+        mine.reserve("b", 11)
+    mine.settle("a", 5, 1)
+
+    mine.reserve("b", 25)
+
+    assert set_aside.value.left_micro_dollars == 10
 
 
 def test_what_was_received_without_any_reservation_is_booked_all_the_same(

@@ -1,0 +1,43 @@
+"""Costs: book the day, and owe its digest."""
+
+from __future__ import annotations
+
+from prefect import get_run_logger, task
+
+from ifd.clock import SystemClock
+from models.base import make_engine
+from runtime.costs.nightly import close_day, queue_digest
+from runtime.costs.report import cost_report
+from runtime.costs.words import dollars
+from runtime.supervisor import settings_of
+
+
+@task(
+    name="book costs",
+    task_run_name="book costs of {day}",
+    retries=2,
+    retry_delay_seconds=[30, 120],
+    persist_result=False,
+)
+def book_costs(*, day: str, profile: str) -> int:
+    """Book what the live feed has cost up to a day; return what is new, micro-dollars."""
+    settings = settings_of(None, profile=profile)
+    engine = make_engine(settings.database_url)
+    booked = close_day(settings, engine, day=day, now_ns=SystemClock().now_ns())
+    get_run_logger().info("%s of the live feed booked", dollars(booked))
+    return booked
+
+
+@task(
+    name="tell costs",
+    task_run_name="tell costs of {day}",
+    retries=2,
+    retry_delay_seconds=[30, 120],
+    persist_result=False,
+)
+def tell_costs(*, day: str, profile: str) -> bool:
+    """Queue the digest of a day; return False when it was queued before."""
+    settings = settings_of(None, profile=profile)
+    engine = make_engine(settings.database_url)
+    report = cost_report(settings, engine, day=day)
+    return queue_digest(settings, engine, report, now_ns=SystemClock().now_ns())
