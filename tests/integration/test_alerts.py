@@ -312,6 +312,7 @@ def test_without_slack_alerts_wait_and_health_says_so(
         "sent": 0,
         "unknown": 0,
         "failed": 0,
+        "expired": 0,
         "configured": False,
         "last_delivery_ms": None,
     }
