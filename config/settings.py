@@ -197,7 +197,7 @@ class QualitySettings(_Section):
     docs_directory: Path = Field(
         Path("var/quality"), description="Data Docs, a folder a validation"
     )
-    keep_days: int = Field(90, ge=1, description="Data Docs and results that are older are deleted")
+    keep_days: int = Field(30, ge=1, description="Data Docs and results that are older are deleted")
     recent_minutes: int = Field(10, ge=1, le=390, description="what the stream's checks look back")
     max_clock_skew_seconds: float = Field(
         1.0, gt=0, description="between an event and its capture, and between capture and arrival"
