@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable
 from typing import Final
 
 import sqlalchemy as sa
@@ -130,11 +130,24 @@ def held_counts(session: Session, shard: str, session_date: str) -> Counter[str]
     return Counter({str(state): int(count) for state, count in rows})
 
 
-def quarantined(session: Session, shard: str, dates: Sequence[str]) -> dict[str, list[str]]:
-    """Return the failed checks of each of these session dates that has a batch in quarantine."""
-    gates = closed_gates(session)
-    return {
-        gate.session_date: list(gate.checks)
-        for gate in gates
-        if gate.shard == shard and gate.session_date in dates
-    }
+def quarantined(
+    session: Session, shard: str, dates: Collection[str], *, suites: Collection[str]
+) -> dict[str, list[str]]:
+    """Return the failed checks of each of these session dates of which a batch lies in quarantine.
+
+    Parameters
+    ----------
+    suites : collection of str
+        Only batches of these.
+    """
+    rows = session.exec(
+        select(QuarantineRow)
+        .where(QuarantineRow.shard == shard, col(QuarantineRow.active_batch).is_not(None))
+        .where(col(QuarantineRow.suite).in_(suites))
+        .where(col(QuarantineRow.session_date).in_(dates))
+        .order_by(col(QuarantineRow.session_date), col(QuarantineRow.id))
+    )
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        found.setdefault(row.session_date, []).extend(row.checks)
+    return found

@@ -44,6 +44,7 @@ def store_validation(
     now_ns: int,
     channel: str | None,
     link: str | None = None,
+    replaces: str | None = None,
 ) -> Judged:
     """Store the results of one validation of one session, and close or open its gate.
 
@@ -55,6 +56,8 @@ def store_validation(
         Where notices are owed; None while Slack is not set up.
     link : str, optional
         Page that the notice leads to.
+    replaces : str, optional
+        Suite for which these checks speak from now on: what it put into quarantine is released.
     """
     with transaction(engine) as session:
         _insert(session, results)
@@ -66,8 +69,13 @@ def store_validation(
                 row = _put(session, results[0], suite, batch, failed, now_ns)
                 new += [] if row is None else [row]
             else:
-                by = f"validation {validation_id}"
-                released += _release(session, shard, date, suite, batch, by, now_ns)
+                found_well = _active(shard, date).where(
+                    QuarantineRow.suite == suite, QuarantineRow.batch == batch
+                )
+                released += _release(session, found_well, f"validation {validation_id}", now_ns)
+        if replaces is not None:
+            spoken_for = _active(shard, date).where(QuarantineRow.suite == replaces)
+            released += _release(session, spoken_for, f"validation {validation_id}", now_ns)
         session.flush()
         is_held = _is_closed(session, shard, date)
         _tell(session, shard, date, new, released, is_held, now_ns, channel, link)
@@ -220,11 +228,9 @@ def _put(
 
 
 def _release(
-    session: Session, shard: str, date: str, suite: str, batch: str, by: str, now_ns: int
+    session: Session, query: SelectOfScalar[QuarantineRow], by: str, now_ns: int
 ) -> list[QuarantineRow]:
-    rows = session.exec(
-        _active(shard, date).where(QuarantineRow.suite == suite, QuarantineRow.batch == batch)
-    ).all()
+    rows = session.exec(query).all()
     for row in rows:
         _mark_released(row, by, now_ns)
         session.add(row)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from uuid import UUID
 
 import httpx
@@ -82,6 +83,24 @@ def publish_close(stopped: Sequence[Stopped]) -> None:
 def publish_baselines(rows: Sequence[dict[str, str]], *, description: str) -> None:
     """Publish what the nightly baselines cover."""
     _publish(lambda: create_table_artifact(list(rows), key="baselines", description=description))
+
+
+def publish_quality(
+    rows: Sequence[dict[str, str]], *, shard: str, description: str, docs: Path | None
+) -> None:
+    """Publish the results of a validation, and a link to its Data Docs where there are any."""
+    _publish(
+        lambda: create_table_artifact(list(rows), key=f"quality-{shard}", description=description)
+    )
+    if docs is not None:
+        _publish(
+            lambda: create_link_artifact(
+                docs.as_uri(),
+                link_text="Data Docs",
+                key=f"quality-{shard}-docs",
+                description="Every check with its measures, on the machine that made it",
+            )
+        )
 
 
 @contextmanager

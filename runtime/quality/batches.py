@@ -22,6 +22,8 @@ SIGNALS: Final = "signals"
 COVERAGE: Final = "coverage"
 PROVIDER: Final = "provider"
 STREAM: Final = "stream"
+RAW_SUITES: Final = (ORDERS, ARCHIVE, INSTRUMENTS)
+"""Those of what was received; what is learnt from a session rests on these alone."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from sqlalchemy.engine import Engine
 from config.settings import Settings
 from ifd.clock import Clock
 from ifd.coverage import Interval
-from ifd.errors import InputError
+from ifd.errors import NothingArchivedError
 from ifd.gateway.historical import HistoricalSource
 from ifd.symbols import Instrument
 from ifd.units import NANOS_PER_SECOND
@@ -68,14 +68,14 @@ class SessionBatches:
 
         Raises
         ------
-        InputError
+        NothingArchivedError
             If nothing of the session was ever archived.
         ConfigurationError
             If the file with the calendar's corrections cannot be used.
         """
         date, engine, params = self._date, self._engine, self._params
         if not archive_rows(engine, session_date=date, shard=self._shard):
-            raise InputError(f"nothing of shard {self._shard}, {date} is archived")
+            raise NothingArchivedError(self._shard, date)
         listed = listed_instruments(engine, self._settings, date)
         covered = covered_intervals(engine, self._shard, date)
         reading = self._read(listed, covered, on_share)

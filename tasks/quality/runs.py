@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from sqlalchemy.engine import Engine
+from sqlmodel import Session
 
 from config.settings import Settings
 from ifd.clock import Clock
@@ -16,6 +17,7 @@ from ifd.gateway.historical import HistoricalSource
 from ifd.units import NANOS_PER_SECOND, utc_from_ns
 from models.operations import StreamRunRow
 from models.quality import QualityResultRow
+from models.runs import active_run
 from models.validations import (
     CRITICAL,
     INFO,
@@ -24,6 +26,7 @@ from models.validations import (
     is_failed_critical,
     store_validation,
 )
+from runtime.quality.batches import STREAM
 from runtime.quality.recent import stream_batch
 from runtime.quality.session import SessionBatches
 from tasks.quality.validator import Validator, docs_name, prune_docs
@@ -61,7 +64,7 @@ def check_session(
 
     Raises
     ------
-    InputError
+    NothingArchivedError
         If nothing of the session was ever archived.
     """
     quality, now_ns = settings.quality, clock.now_ns()
@@ -72,7 +75,15 @@ def check_session(
     docs = validator.write_docs(quality.docs_directory / folder)
     prune_docs(quality.docs_directory, now_ns=now_ns, keep_days=quality.keep_days)
     forget_results(engine, before_ns=now_ns - quality.keep_days * _DAY_NS)
-    return _store(settings, engine, date, results, now_ns, link, docs)
+    judged = store_validation(
+        engine,
+        results,
+        now_ns=now_ns,
+        channel=settings.alert_channel,
+        link=link,
+        replaces=None if _is_streaming(engine, settings, date) else STREAM,
+    )
+    return Checked(settings.feed.shard, date, tuple(results), judged, docs)
 
 
 def check_stream(
@@ -87,7 +98,10 @@ def check_stream(
     now_ns = clock.now_ns()
     validator = _validator(settings, run.session_date, now_ns)
     results = validator.validate(stream_batch(engine, settings, run, now_ns=now_ns))
-    return _store(settings, engine, run.session_date, results, now_ns, link, None)
+    judged = store_validation(
+        engine, results, now_ns=now_ns, channel=settings.alert_channel, link=link
+    )
+    return Checked(settings.feed.shard, run.session_date, tuple(results), judged, None)
 
 
 def headline(checked: Checked) -> str:
@@ -115,15 +129,7 @@ def _validator(settings: Settings, date: str, now_ns: int) -> Validator:
     )
 
 
-def _store(
-    settings: Settings,
-    engine: Engine,
-    date: str,
-    results: list[QualityResultRow],
-    now_ns: int,
-    link: str | None,
-    docs: Path | None,
-) -> Checked:
-    channel = settings.alert_channel
-    judged = store_validation(engine, results, now_ns=now_ns, channel=channel, link=link)
-    return Checked(settings.feed.shard, date, tuple(results), judged, docs)
+def _is_streaming(engine: Engine, settings: Settings, date: str) -> bool:
+    with Session(engine) as session:
+        run = active_run(session, settings.feed.shard)
+    return run is not None and run.session_date == date

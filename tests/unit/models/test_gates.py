@@ -233,6 +233,16 @@ def test_what_an_operator_released_stays_released_until_something_else_fails(
     assert (first.released_by, first.by_operator) == ("operator: a known print", True)
 
 
+def test_the_checks_of_a_whole_session_speak_for_those_of_its_stream(engine: Engine) -> None:
+    judge(engine, result(suite="stream", success=False))
+
+    judged = store_validation(
+        engine, [result(validation_id="v2")], now_ns=110, channel=None, replaces="stream"
+    )
+
+    assert not judged.is_held
+
+
 def test_there_must_be_something_to_release(engine: Engine) -> None:
     with pytest.raises(InputError, match="nothing of shard nq"):
         release_session(engine, "nq", DATE, reason="?", now_ns=1, channel=None)
@@ -242,8 +252,12 @@ def test_a_session_is_named_with_what_failed_in_it(engine: Engine) -> None:
     judge(engine, result(success=False))
 
     with Session(engine) as session:
-        assert quarantined(session, "nq", [DATE, "2025-11-25"]) == {DATE: ["sizes_are_positive"]}
-        assert quarantined(session, "es", [DATE]) == {}
+        dates = [DATE, "2025-11-25"]
+        assert quarantined(session, "nq", dates, suites=["orders"]) == {
+            DATE: ["sizes_are_positive"]
+        }
+        assert quarantined(session, "nq", dates, suites=["bars"]) == {}
+        assert quarantined(session, "es", dates, suites=["orders"]) == {}
         assert [gate.since_ns for gate in closed_gates(session)] == [100]
 
 
