@@ -76,8 +76,13 @@ def run(
         with share_progress(f"reading {session_date}") as on_share:
             from tasks.quality.runs import check_session
 
-            check_session(settings, engine, session_date, clock=SystemClock(), on_share=on_share)
-        _show(engine, settings, session_date, as_json)
+            checked = check_session(
+                settings, engine, session_date, clock=SystemClock(), on_share=on_share
+            )
+        _show(engine, settings, list(checked.results), as_json)
+    if not as_json:
+        typer.echo(f"Data Docs: {checked.docs}")
+    _exit_by(list(checked.results))
 
 
 @app.command()
@@ -95,8 +100,15 @@ def show(
     Example: ifd quality show
     """
     settings = _settings(database, profile, shard)
+    from sqlmodel import Session
+
+    from models.validations import results_of
+
     with current_engine(settings) as engine:
-        _show(engine, settings, session_date, as_json)
+        with Session(engine) as session:
+            results = results_of(session, settings.feed.shard, session_date)
+        _show(engine, settings, results, as_json)
+    _exit_by(results)
 
 
 @app.command()
@@ -138,24 +150,28 @@ def _settings(database: str | None, profile: str | None, shard: str | None) -> S
     return settings.of_shard(shard) if shard else settings
 
 
-def _show(engine: Engine, settings: Settings, session_date: str | None, as_json: bool) -> None:
+def _show(
+    engine: Engine, settings: Settings, results: list[QualityResultRow], as_json: bool
+) -> None:
     from sqlmodel import Session
 
     from models.gates import closed_gates
-    from models.validations import is_failed_critical, results_of
 
-    shard = settings.feed.shard
+    shard, dates = settings.feed.shard, {row.session_date for row in results}
     with Session(engine) as session:
-        results = results_of(session, shard, session_date)
-        gates = [gate for gate in closed_gates(session) if gate.shard == shard]
-    dates = {row.session_date for row in results}
-    held = next((gate for gate in gates if gate.session_date in dates), None)
+        gates = closed_gates(session)
+    held = next((g for g in gates if g.shard == shard and g.session_date in dates), None)
     if as_json:
         print_json(_report(shard, results, held))
     elif results:
         _print(results, held)
     else:
         typer.echo(f"no session of shard {shard} was checked yet: ifd quality run")
+
+
+def _exit_by(results: list[QualityResultRow]) -> None:
+    from models.validations import is_failed_critical
+
     if any(map(is_failed_critical, results)):
         raise typer.Exit(1)
 

@@ -1,8 +1,8 @@
 """Instruments of a session as the tables know them, and whether their strikes lie on the grid.
 
-The exchange lists strikes at several distances, closer near the money. The grid of an expiry is the
-greatest common divisor of the distances it uses often; one strike that was read wrongly makes two
-new distances, each of them once.
+The exchange lists strikes at several distances, closer near the money, and each expiry uses some of
+them. The grid of a chain is the greatest common divisor of the distances between neighbours that it
+uses often; one strike that was read wrongly makes two new distances, each of them once.
 """
 
 from __future__ import annotations
@@ -52,22 +52,22 @@ def listed_instruments(engine: Engine, settings: Settings, date: str) -> dict[in
 
 def instruments_batch(listed: Mapping[int, Instrument], date: str) -> Batch:
     """Return a row for each instrument: what it says of itself, and `off_grid`."""
-    grids = strike_grids(listed.values())
-    rows = [_of_instrument(one, listed, grids, date) for one in listed.values()]
+    grid = strike_grid(listed.values())
+    rows = [_of_instrument(one, listed, grid, date) for one in listed.values()]
     return Batch(INSTRUMENTS, f"instruments {date}", pd.DataFrame(rows, columns=list(COLUMNS)))
 
 
 def _of_instrument(
     one: Instrument,
     listed: Mapping[int, Instrument],
-    grids: Mapping[tuple[str, int], int],
+    grid: int | None,
     date: str,
 ) -> dict[str, Any]:
     # Any: a column's value.
     return {
         "raw_symbol": one.raw_symbol,
         "has_strike": one.strike_price is not None or not one.is_option,
-        "off_grid": _is_off_grid(one, grids),
+        "off_grid": _is_off_grid(one, grid),
         "expired": one.expiration_date < date,
         "multiplier": one.multiplier,
         "min_price_increment": one.min_price_increment,
@@ -75,27 +75,22 @@ def _of_instrument(
     }
 
 
-def strike_grids(instruments: Iterable[Instrument]) -> dict[tuple[str, int], int]:
-    """Return the distance (1e-9) that all strikes of an expiry are multiples of.
-
-    Expiries with too few strikes to tell are absent.
-    """
+def strike_grid(instruments: Iterable[Instrument]) -> int | None:
+    """Return the distance (1e-9) that all strikes are multiples of; None when too few tell."""
     strikes: dict[tuple[str, int], set[int]] = {}
     for one in instruments:
         if one.is_option and one.strike_price is not None:
             strikes.setdefault((one.asset, one.expiration_ns), set()).add(one.strike_price)
-    grids = {}
-    for expiry, listed in strikes.items():
-        ordered = sorted(listed)
-        distances = Counter(b - a for a, b in itertools.pairwise(ordered))
-        often = [distance for distance, count in distances.items() if count >= OFTEN]
-        if often:
-            grids[expiry] = math.gcd(*often)
-    return grids
+    distances = Counter(
+        above - below
+        for listed in strikes.values()
+        for below, above in itertools.pairwise(sorted(listed))
+    )
+    often = [distance for distance, count in distances.items() if count >= OFTEN]
+    return math.gcd(*often) if often else None
 
 
-def _is_off_grid(one: Instrument, grids: Mapping[tuple[str, int], int]) -> bool:
-    grid = grids.get((one.asset, one.expiration_ns))
+def _is_off_grid(one: Instrument, grid: int | None) -> bool:
     if grid is None or one.strike_price is None or not one.is_option:
         return False
     return one.strike_price % grid != 0

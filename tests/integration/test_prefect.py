@@ -58,7 +58,12 @@ from tests.recordings import archived, assert_same_until, served
 pytestmark = pytest.mark.integration
 SYMBOLS = ("NQ.OPT", "NQ.FUT")
 NEW_YORK = ZoneInfo("America/New_York")
-SCHEDULES = {"stream": dt.time(9, 25), "market-close": None, "baselines": dt.time(17, 30)}
+SCHEDULES = {
+    "stream": dt.time(9, 25),
+    "market-close": None,
+    "session-quality": dt.time(16, 30),
+    "baselines": dt.time(17, 30),
+}
 
 
 class Platform:
