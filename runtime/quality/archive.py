@@ -115,9 +115,14 @@ def coverage_batch(
 def longest_silence_ns(
     trades: pd.DataFrame, futures: Sequence[int], watched: Sequence[Interval]
 ) -> int:
-    """Return the longest time, within what was received, without a trade of the busiest future."""
-    of_futures = trades[trades["instrument_id"].isin(futures)]
+    """Return the longest time, within what was received, without a trade of the busiest future.
+
+    It counts from the first trade of anything: before, the market may not have been open.
+    """
     times = np.empty(0, np.int64)
+    if len(trades) and watched:
+        watched = intersect(watched, [(int(trades["ts_event"].min()), watched[-1][1])])
+    of_futures = trades[trades["instrument_id"].isin(futures)]
     if len(of_futures):
         busiest = of_futures["instrument_id"].value_counts().idxmax()
         times = np.sort(of_futures[of_futures["instrument_id"] == busiest]["ts_event"].to_numpy())

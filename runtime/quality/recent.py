@@ -55,7 +55,9 @@ def stream_batch(engine: Engine, settings: Settings, run: StreamRunRow, *, now_n
 
 
 def _lag_seconds(samples: list[dict[str, float]], simulated: bool) -> float | None:
-    lags = [sample["lag_ms"] for sample in samples if sample.get("records_per_s", 0) > 0]
+    # What is replayed is as old as the outage was long.
+    present = [one for one in samples if one["caught_up"] and one["records_per_s"] > 0]
+    lags = [one["lag_ms"] for one in present]
     if not lags:
         return None
     lag_seconds = statistics.median(lags) / 1_000

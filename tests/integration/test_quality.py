@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import struct
 import warnings
@@ -11,14 +13,18 @@ from pathlib import Path
 import databento_dbn as dbn
 import numpy as np
 import pytest
-from sqlmodel import Session
+from sqlmodel import Session, select
+from typer.testing import CliRunner
 
+from cli.main import app
 from config.settings import ROOT_DIR
+from ifd.errors import NothingArchivedError
 from ifd.records import ASK, BID, MboArray
 from ifd.units import NANOS_PER_MINUTE, NANOS_PER_SECOND, PRICE_SCALE
 from models.base import transaction
 from models.operations import HealthSampleRow, StreamRunRow
 from models.quality import QualityResultRow
+from models.signals import AlertOutboxRow, NoticeRow
 from runtime.quality.recent import stream_batch
 from runtime.quality.session import SessionBatches
 from tests.quality_day import (
@@ -191,7 +197,7 @@ def lose_a_file(day: QualityDay) -> None:
 def send_late(day: QualityDay) -> None:
     with transaction(day.engine) as session:
         for second in range(5):
-            metrics = {"lag_ms": 4_000.0, "records_per_s": 100.0}
+            metrics = {"lag_ms": 4_000.0, "records_per_s": 100.0, "caught_up": True}
             session.add(
                 HealthSampleRow(
                     ts_ns=END_NS - second, component="stream", run_id=day.run_id, metrics=metrics
@@ -297,3 +303,54 @@ def test_the_page_has_every_fault_and_its_check() -> None:
     assert {fault: f"{suite}: {name}" for fault, suite, name in table} == {
         fault: expected for fault, (_plant, expected) in planted.items()
     }
+
+
+def test_the_command_shows_what_failed_holds_alerts_and_writes_data_docs(
+    untouched: QualityDay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IFD_ARCHIVE__DIRECTORY", str(untouched.settings.archive.directory))
+    monkeypatch.setenv(
+        "IFD_QUALITY__DOCS_DIRECTORY", str(untouched.settings.quality.docs_directory)
+    )
+    monkeypatch.setenv("IFD_FEED__PARENTS", json.dumps(untouched.settings.feed.parents))
+    monkeypatch.setenv("SLACK_WEBHOOK_URL", "http://127.0.0.1:9/nobody-reads-it")
+    change("update bar set volume = volume + 1 where rowid = 1")(untouched)
+    arguments = ["quality", "--json", "--database", untouched.settings.database_url]
+
+    done = CliRunner().invoke(app, arguments)
+
+    report = json.loads(done.stdout)
+    assert done.exit_code == 1, done.stdout
+    wrong = [row for row in report["results"] if not row["success"] and row["severity"] != "info"]
+    assert [row["check_name"] for row in wrong] == ["bars_match_trades"]
+    assert "volume" in wrong[0]["observed"]
+    assert report["held_for"] == ["bars_match_trades"]
+    (docs,) = untouched.settings.quality.docs_directory.glob(f"{DATE}-nq-*/index.html")
+    assert "bars" in docs.read_text(encoding="utf-8")
+    with Session(untouched.engine) as session:
+        notices = session.exec(select(NoticeRow)).all()
+        owed = session.exec(select(AlertOutboxRow).where(AlertOutboxRow.kind == "notice")).all()
+    assert [notice.title for notice in notices] == [f"Quality: alerts of nq {DATE} are held"]
+    assert [one.channel for one in owed] == ["webhook"]
+
+
+def test_a_session_that_was_never_archived_is_not_checked(untouched: QualityDay) -> None:
+    never = SessionBatches(
+        untouched.settings, untouched.engine, "2020-01-06", clock=untouched.clock
+    )
+
+    with pytest.raises(NothingArchivedError, match="nothing of shard nq, 2020-01-06"):
+        next(iter(never.make()))
+
+
+def test_old_data_docs_are_deleted_and_young_ones_stay(tmp_path: Path) -> None:
+    from tasks.quality.validator import prune_docs
+
+    day_seconds = 86_400
+    for name, age_days in (("2026-09-01-nq-163000", 31), ("2026-10-04-nq-163000", 1), ("mine", 90)):
+        (tmp_path / name).mkdir()
+        written = END_NS / NANOS_PER_SECOND - age_days * day_seconds
+        os.utime(tmp_path / name, (written, written))
+
+    assert prune_docs(tmp_path, now_ns=END_NS, keep_days=30) == 1
+    assert {path.name for path in tmp_path.iterdir()} == {"2026-10-04-nq-163000", "mine"}

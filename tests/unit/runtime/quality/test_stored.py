@@ -70,13 +70,22 @@ def test_a_late_print_is_placed_where_the_engine_places_it() -> None:
     ("seconds", "until", "longest"),
     [((), 100, 100), ((10, 30), 100, 70), ((40, 95), 100, 55), ((0, 99), 100, 99)],
 )
-def test_the_future_is_silent_from_the_beginning_between_trades_and_to_the_end(
+def test_the_future_is_silent_between_trades_and_to_the_end(
     seconds: tuple[int, ...], until: int, longest: int
 ) -> None:
     made = trades(*((second, 10, 1, "B") for second in seconds))
     watched = [(NOW_NS, NOW_NS + until * NANOS_PER_SECOND)]
 
     assert longest_silence_ns(made, [7], watched) == longest * NANOS_PER_SECOND
+
+
+def test_the_future_is_silent_from_the_first_trade_of_anything() -> None:
+    made = trades((20, 10, 1, "B"), (70, 10, 1, "B"))
+    made.loc[made.index[0], "instrument_id"] = 8
+    watched = [(NOW_NS, NOW_NS + 75 * NANOS_PER_SECOND)]
+
+    assert longest_silence_ns(made, [7], watched) == 50 * NANOS_PER_SECOND
+    assert longest_silence_ns(made, [7], []) == 0
 
 
 def test_what_was_not_received_is_no_silence() -> None:
