@@ -21,6 +21,7 @@ from cli import (
     gaps,
     historical,
     parents,
+    quality,
     schedule,
     signals,
     simulator,
@@ -52,6 +53,7 @@ app.command("parents")(parents.parents)
 app.command("schedule")(schedule.schedule)
 app.add_typer(archive.app, name="archive")
 app.add_typer(baselines.app, name="baselines")
+app.add_typer(quality.app, name="quality")
 app.add_typer(signals.app, name="signals")
 app.add_typer(historical.app, name="historical")
 app.add_typer(database.app, name="db")

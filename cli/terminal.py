@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
@@ -52,6 +52,18 @@ def record_progress(files: Sequence[Path]) -> Iterator[Advance]:
             )
 
         yield advance
+
+
+@contextmanager
+def share_progress(description: str) -> Iterator[Callable[[float], None]]:
+    """Show how far a long work is; give what is called with the share that is done (0..1)."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(description, total=1.0)
+        yield lambda share: bar.update(task, completed=share)
 
 
 def plain_table(*headings: str, numbers: Sequence[str] = ()) -> Table:

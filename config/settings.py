@@ -165,6 +165,9 @@ class AlertSettings(_Section):
 
     min_confidence: float = Field(0.8, ge=0, le=1)
     max_age_seconds: int = Field(900, gt=0, description="older alerts are marked as delayed")
+    max_held_seconds: int = Field(
+        900, gt=0, description="alerts that failed checks hold longer than this expire"
+    )
     max_attempts: int = Field(8, ge=1)
     messages_per_second: float = Field(1.0, gt=0, description="a channel, as Slack asks")
     burst: int = Field(3, ge=1, description="messages a quiet channel may be sent at once")
@@ -214,6 +217,26 @@ class CostSettings(_Section):
         Decimal(0), ge=0, description="US dollars a calendar month; 0: nobody said, none is booked"
     )
     usage_per_gib: UsagePrices = UsagePrices()
+
+
+class QualitySettings(_Section):
+    """What the checks of data quality allow; docs/quality.md says why."""
+
+    docs_directory: Path = Field(
+        Path("var/quality"), description="Data Docs, a folder a validation"
+    )
+    keep_days: int = Field(30, ge=1, description="Data Docs and results that are older are deleted")
+    recent_minutes: int = Field(10, ge=1, le=390, description="what the stream's checks look back")
+    max_clock_skew_seconds: float = Field(
+        1.0, gt=0, description="between an event and its capture, and between capture and arrival"
+    )
+    max_future_silence_seconds: float = Field(
+        120.0, gt=0, description="time without a trade of the future while the market is open"
+    )
+    min_covered_share: float = Field(
+        0.99, ge=0, le=1, description="share of a session that was received"
+    )
+    max_baseline_age_days: int = Field(5, ge=1, description="since the newest session they hold")
 
 
 class BackfillSettings(_Section):
@@ -298,6 +321,7 @@ class Settings(BaseSettings):
     budget: BudgetSettings = BudgetSettings()
     costs: CostSettings = CostSettings()
     backfill: BackfillSettings = BackfillSettings()
+    quality: QualitySettings = QualitySettings()
     dashboard: DashboardSettings = DashboardSettings()
     prefect: PrefectSettings = PrefectSettings()
 

@@ -48,6 +48,7 @@ class Follower:
         self._good_look = time.monotonic()
         self._restart_due = False
         self._broken = False
+        self._held: str | None = None
         self.run_row: Json | None = None
         self.health_row: Json | None = None
 
@@ -64,7 +65,7 @@ class Follower:
     @property
     def notice(self) -> str | None:
         """What people must be told at once, None when all is well."""
-        return DATABASE_AWAY if self._broken else None
+        return DATABASE_AWAY if self._broken else self._held
 
     async def look(self) -> None:
         """Look at the tables once and publish what is new.
@@ -106,6 +107,9 @@ class Follower:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     def _publish(self, changes: Changes) -> None:
+        if changes.held != self._held:
+            self._held = changes.held
+            self._send(Kind.NOTICE, {"text": self.notice}, key=Kind.NOTICE)
         if changes.run is not None:
             self.run_row = changes.run
             self._send(Kind.RUN, {"run": changes.run}, key=Kind.RUN)

@@ -14,6 +14,7 @@ from sqlalchemy.engine import Engine
 from sqlmodel import Session, col, select
 
 from ifd.units import NANOS_PER_SECOND, price_to_float
+from models.gates import closed_gates
 from models.market import BarRow
 from models.operations import HealthSampleRow
 from models.runs import latest_run
@@ -149,6 +150,15 @@ def newest_health(session: Session) -> Json | None:
         .limit(1)
     ).first()
     return None if row is None else row.model_dump()
+
+
+def held_sessions(session: Session) -> str | None:
+    """Return in words which sessions' alerts are held, and why; None when none is."""
+    gates = closed_gates(session)
+    if not gates:
+        return None
+    told = (f"{gate.shard} {gate.session_date} ({', '.join(gate.checks)})" for gate in gates)
+    return f"Data checks failed, alerts are held: {'; '.join(told)}. Do not act on its signals."
 
 
 def snapshot(engine: Engine, held: Future | None = None) -> Json:

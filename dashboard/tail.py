@@ -21,6 +21,7 @@ from dashboard.queries import (
     Future,
     Json,
     bar_json,
+    held_sessions,
     lead_future,
     newest_health,
     newest_run,
@@ -44,13 +45,17 @@ _SIGNALS_AT_ONCE: Final = 500
 
 @dataclasses.dataclass(slots=True)
 class Changes:
-    """What one look found; `lead_changed` means that every candle shown belongs elsewhere now."""
+    """What one look found; `lead_changed` means that every candle shown belongs elsewhere now.
+
+    `held` says which alerts are held as of this look, also when nothing changed.
+    """
 
     signals: list[Json] = dataclasses.field(default_factory=list)
     bars: list[Json] = dataclasses.field(default_factory=list)
     run: Json | None = None
     health: Json | None = None
     lead_changed: bool = False
+    held: str | None = None
 
 
 class Tail:
@@ -75,6 +80,7 @@ class Tail:
         self._sent_bars: dict[tuple[int, int], Json] = {}
         self._run: Json | None = None
         self._health: Json | None = None
+        self._held: str | None = None
         self._lead_due = 0.0
         self.lead: Future | None = None
 
@@ -93,7 +99,7 @@ class Tail:
         """
         try:
             if not self._has_moved():
-                return Changes()
+                return Changes(held=self._held)
             changes = self._read()
         except sa.exc.DBAPIError:
             self.close()
@@ -124,14 +130,16 @@ class Tail:
             lead_changed = self._look_up_lead(session)
             bars = self._new_bars(session)
             run, health = newest_run(session), newest_health(session)
+            held = held_sessions(session)
         changes = Changes(
             signals=self._remember_signals(signals),
             bars=self._remember_bars(bars),
             run=run if run != self._run else None,
             health=health if health != self._health else None,
             lead_changed=lead_changed,
+            held=held,
         )
-        self._run, self._health = run, health
+        self._run, self._health, self._held = run, health, held
         return changes
 
     def _begin(self, session: Session) -> None:

@@ -31,8 +31,8 @@ def describe_checkout() -> dict[str, str]:
 def session_schedules(at: Sequence[str] = ()) -> dict[str, str]:
     """Return the recurrence rules that prefect.yaml names: `opening`, `closing`, `early_closing`.
 
-    `every_minute` is a cron line; a rule of that many moments could not name
-    the holidays. All follow `session.hours` and the corrections in `session.calendar_file`.
+    `every_minute` and `every_five_minutes` are cron lines; a rule of that many moments could not
+    name the holidays. All follow `session.hours` and the corrections in `session.calendar_file`.
 
     Parameters
     ----------
@@ -46,6 +46,7 @@ def session_schedules(at: Sequence[str] = ()) -> dict[str, str]:
         "closing": rules.closing(),
         "early_closing": rules.early_closing(),
         "every_minute": f"* {rules.watched()}",
+        "every_five_minutes": f"*/5 {rules.watched()}",
         **{f"at_{time.replace(':', '')}": rules.at(time) for time in at},
     }
 

@@ -5,6 +5,7 @@ IfdError
 │   ├── CorruptFileError             a DBN file is damaged or cut short
 │   ├── UnsupportedDataError         a DBN file of another schema or a newer version
 │   ├── CorruptStreamError           bytes that are no DBN records: fetch or connect again
+│   ├── NothingArchivedError         of this session there is nothing to look at
 │   └── ConfigurationError           a setting, profile or secret is missing or wrong
 ├── EnvironmentProblemError          the machine is in the way: port in use, no network
 │   ├── PortInUseError
@@ -62,6 +63,13 @@ class UnsupportedDataError(InputError):
 
 class CorruptStreamError(InputError):
     """Bytes that should be DBN records are not."""
+
+
+class NothingArchivedError(InputError):
+    """Nothing of a session was ever archived."""
+
+    def __init__(self, shard: str, session_date: str) -> None:
+        super().__init__(f"nothing of shard {shard}, {session_date} is archived")
 
 
 class ConfigurationError(InputError):

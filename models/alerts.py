@@ -8,6 +8,8 @@
 
 A claim is a lease that ends at `next_try_ns`. A worker that dies leaves a `sending` row whose lease
 runs out; whoever finds it must treat it as unknown, for the message may have gone.
+
+A pending alert of a session that failed its checks is not claimed while `models.gates` holds it.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from sqlalchemy.engine import Engine
 from sqlmodel import Session, SQLModel, col, select
 
 from models.base import transaction
+from models.gates import EXPIRED, may_go
 from models.market import InstrumentRow
 from models.operations import StreamRunRow
 from models.signals import AlertOutboxRow, NoticeRow, SignalRow
@@ -28,7 +31,7 @@ from models.signals import AlertOutboxRow, NoticeRow, SignalRow
 NEVER: Final = 2**63 - 1
 """A `next_try_ns` that is never due."""
 OPEN_STATES: Final = ("pending", "sending", "unknown")
-STATES: Final = ("pending", "sending", "sent", "unknown", "failed")
+STATES: Final = ("pending", "sending", "sent", "unknown", "failed", EXPIRED)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -82,7 +85,7 @@ def queue_alerts(
 def claim_due(
     engine: Engine, *, now_ns: int, lease_ns: int, without: Collection[str] = ()
 ) -> Claim | None:
-    """Take the oldest alert that is due, or return None.
+    """Take the oldest alert that is due and not held, or return None.
 
     Parameters
     ----------
@@ -98,6 +101,7 @@ def claim_due(
                 col(AlertOutboxRow.state).in_(OPEN_STATES),
                 AlertOutboxRow.next_try_ns <= now_ns,
                 col(AlertOutboxRow.channel).not_in(without),
+                may_go(session),
             )
             .order_by(col(AlertOutboxRow.id))
             .limit(1)
@@ -169,12 +173,13 @@ def mark_failed(engine: Engine, alert: AlertOutboxRow, *, error: str) -> None:
 
 
 def next_due_ns(engine: Engine, *, without: Collection[str] = ()) -> int:
-    """Return when the next open alert is due, `NEVER` when none is."""
+    """Return when the next open alert that is not held is due, `NEVER` when none is."""
     with Session(engine) as session:
         due = session.exec(
             select(sa.func.min(AlertOutboxRow.next_try_ns)).where(
                 col(AlertOutboxRow.state).in_(OPEN_STATES),
                 col(AlertOutboxRow.channel).not_in(without),
+                may_go(session),
             )
         ).one()
         return NEVER if due is None else int(due)

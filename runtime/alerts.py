@@ -25,7 +25,7 @@ from config.settings import AlertSettings, load_settings
 from ifd.clock import Clock, SystemClock
 from ifd.errors import ConfigurationError, IfdError
 from ifd.units import NANOS_PER_MILLISECOND, NANOS_PER_SECOND
-from models import alerts
+from models import alerts, gates
 from models.base import make_engine, transaction
 from models.database import require_current
 from models.operations import HealthSampleRow
@@ -96,6 +96,7 @@ class AlertWorker:
         now_ns = self._clock.now_ns()
         if now_ns >= self._health_ns:
             self._health_ns = now_ns + HEALTH_NS
+            self._expire_held(now_ns)
             self._write_health(now_ns)
         if self._sender is None or not self._may_have_work(now_ns):
             return False
@@ -236,6 +237,12 @@ class AlertWorker:
         if not claim.uncertain:
             return now_ns + self._settle_ns
         return now_ns + _backoff_ns(claim.alert.attempts + 2)
+
+    def _expire_held(self, now_ns: int) -> None:
+        limit_ns = self._settings.max_held_seconds * NANOS_PER_SECOND
+        expired = gates.expire_held(self._engine, now_ns=now_ns, max_held_ns=limit_ns)
+        if expired:
+            log.warning("alerts expired while they were held", alerts=expired)
 
     def _write_health(self, now_ns: int) -> None:
         with transaction(self._engine) as session:

@@ -10,7 +10,9 @@ from pathlib import Path
 from sqlalchemy.engine import Engine
 from sqlmodel import Session, col, select
 
+from models.gates import quarantined
 from models.operations import ArchiveFileRow
+from runtime.quality.batches import RAW_SUITES
 from runtime.session_parts import SessionFiles
 
 
@@ -30,7 +32,10 @@ class ArchivedSession:
 
 
 def archived_sessions(engine: Engine, shard: str, *, newest: int) -> list[ArchivedSession]:
-    """Return the newest sessions of which no file is still being written, oldest first."""
+    """Return the newest sessions of which all files are closed and fit to use, oldest first.
+
+    Those whose raw records failed a critical check are left out (`unfit_sessions`).
+    """
     with Session(engine) as session:
         rows = session.exec(
             select(ArchiveFileRow)
@@ -41,7 +46,18 @@ def archived_sessions(engine: Engine, shard: str, *, newest: int) -> list[Archiv
         for row in rows:
             by_date[row.session_date].append(row)
         closed = {date: files for date, files in by_date.items() if all(f.closed_ns for f in files)}
+        for date in quarantined(session, shard, list(closed), suites=RAW_SUITES):
+            del closed[date]
         return [_session(date, closed[date]) for date in sorted(closed)[-newest:]]
+
+
+def unfit_sessions(engine: Engine, shard: str) -> dict[str, list[str]]:
+    """Return the failed checks of the sessions whose raw records lie in quarantine, by date."""
+    with Session(engine) as session:
+        dates = session.exec(
+            select(ArchiveFileRow.session_date).where(ArchiveFileRow.shard == shard).distinct()
+        ).all()
+        return quarantined(session, shard, dates, suites=RAW_SUITES)
 
 
 def _session(date: str, rows: Iterable[ArchiveFileRow]) -> ArchivedSession:

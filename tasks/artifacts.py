@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from uuid import UUID
 
 import httpx
@@ -100,6 +101,24 @@ def publish_costs(report: CostReport) -> None:
         _publish(
             lambda: create_image_artifact(
                 picture, key="costs-plot", description=f"Costs by day, as of {report.day}"
+            )
+        )
+
+
+def publish_quality(
+    rows: Sequence[dict[str, str]], *, shard: str, description: str, docs: Path | None
+) -> None:
+    """Publish the results of a validation, and a link to its Data Docs where there are any."""
+    _publish(
+        lambda: create_table_artifact(list(rows), key=f"quality-{shard}", description=description)
+    )
+    if docs is not None:
+        _publish(
+            lambda: create_link_artifact(
+                docs.as_uri(),
+                link_text="Data Docs",
+                key=f"quality-{shard}-docs",
+                description="Every check with its measures, on the machine that made it",
             )
         )
 

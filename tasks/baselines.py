@@ -19,7 +19,7 @@ from ifd.errors import InputError
 from ifd.pressure import PRESSURE_RATIO
 from models.base import make_engine
 from models.market import BaselineRow
-from runtime.archived import archived_sessions
+from runtime.archived import archived_sessions, unfit_sessions
 from runtime.baselines import Rebuilt, merge
 from runtime.session_parts import SessionFiles, SessionPart, compute_part
 from runtime.supervisor import settings_of
@@ -34,6 +34,8 @@ def choose_sessions(engine: Engine, settings: Settings) -> list[SessionFiles]:
     for session in sessions:
         for path in session.missing:
             logger.warning("%s of %s is in the catalogue but not on the disk", path, session.date)
+    for date, checks in unfit_sessions(engine, shard).items():
+        logger.warning("%s is left out, its records failed: %s", date, ", ".join(checks))
     return [session.to_files() for session in sessions]
 
 

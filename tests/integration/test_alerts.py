@@ -21,8 +21,10 @@ from ifd.units import NANOS_PER_SECOND
 from models import alerts
 from models.base import make_engine, transaction
 from models.operations import HealthSampleRow, StreamRunRow
+from models.quality import QualityResultRow
 from models.runs import claim_run
 from models.signals import AlertOutboxRow, SignalRow
+from models.validations import store_validation
 from runtime.alerts import LEASE_NS, AlertWorker
 from simulator.slack import DEFAULT_TOKEN, SlackStandIn
 from simulator.slack_workspace import Fault
@@ -319,6 +321,48 @@ def test_a_wrong_token_keeps_every_alert_until_it_is_mended(
     assert arrived(slack) == Counter(("a", "b"))
 
 
+def test_held_alerts_go_out_when_the_checks_pass_and_expire_when_they_do_not(
+    engine: Engine, slack: SlackStandIn, clock: ManualClock, owe: Callable[..., None]
+) -> None:
+    owe("a")
+    judge(engine, success=False)
+
+    deliver(engine, bot(slack), clock, seconds=10)
+    assert not arrived(slack)
+
+    judge(engine, success=True)
+    deliver(engine, bot(slack), clock, seconds=10)
+    assert arrived(slack) == Counter("a")
+
+    owe("b")
+    judge(engine, success=False)
+    clock.advance_to(clock.now_ns() + (FAST.max_held_seconds + 60) * NANOS_PER_SECOND)
+    deliver(engine, bot(slack), clock, seconds=10)
+    judge(engine, success=True)
+    deliver(engine, bot(slack), clock, seconds=10)
+
+    assert arrived(slack) == Counter("a")
+    sent, expired = outbox(engine)
+    assert (sent.state, expired.state) == ("sent", "expired")
+    assert expired.error == "held until it was too old to act on: sizes_are_positive had failed"
+
+
+def judge(engine: Engine, *, success: bool) -> None:
+    """Let a critical check of the signals' session pass or fail."""
+    made = QualityResultRow(
+        validation_id="v",
+        checked_ns=1,
+        shard="nq",
+        session_date="2025-11-24",
+        suite="orders",
+        batch="1.dbn.zst",
+        check_name="sizes_are_positive",
+        severity="critical",
+        success=success,
+    )
+    store_validation(engine, [made], now_ns=1, channel=None)
+
+
 def test_an_alert_that_never_gets_through_is_given_up_with_its_reason(
     engine: Engine, slack: SlackStandIn, clock: ManualClock, owe: Callable[..., None]
 ) -> None:
@@ -348,6 +392,7 @@ def test_without_slack_alerts_wait_and_health_says_so(
         "sent": 0,
         "unknown": 0,
         "failed": 0,
+        "expired": 0,
         "configured": False,
         "last_delivery_ms": None,
     }

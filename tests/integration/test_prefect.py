@@ -54,14 +54,18 @@ from runtime.stopping import process_of
 from runtime.supervisor import read_run
 from simulator.live import DEFAULT_KEY
 from simulator.session_files import SessionPlan, write_sessions
+from tests.quality_day import DATE, QualityDay, clean_records
 from tests.recordings import archived, assert_same_until, served
 
 pytestmark = pytest.mark.integration
 SYMBOLS = ("NQ.OPT", "NQ.FUT")
+SESSION_QUALITY = "ifd-session-quality/session-quality"
+STREAM_QUALITY = "ifd-stream-quality/stream-quality"
 NEW_YORK = ZoneInfo("America/New_York")
 SCHEDULES = {
     "stream": dt.time(9, 25),
     "market-close": None,
+    "session-quality": dt.time(16, 30),
     "baselines": dt.time(17, 30),
     "costs": dt.time(18),
 }
@@ -103,9 +107,10 @@ class Platform:
         self.worker = Child(worker_program(self.settings, **given))
         self.api.wait_healthy(timeout_seconds=90, is_alive=lambda: self.server.exit_code is None)
         self.worker.wait_ready(timeout_seconds=120)
-        # The tests say when it looks; by its schedule it would act in the middle of one.
-        watchdog = self.deployments()["watchdog"]["id"]
-        self.request("PATCH", f"/deployments/{watchdog}", {"paused": True})
+        # The tests say when they look; by their schedules they would act in the middle of one.
+        deployed = self.deployments()
+        for name in ("watchdog", "stream-quality"):
+            self.request("PATCH", f"/deployments/{deployed[name]['id']}", {"paused": True})
 
     def start_server(self) -> None:
         """Start the server again."""
@@ -282,7 +287,10 @@ def test_deploying_again_changes_nothing(platform: Platform) -> None:
     assert "already applied" in platform.apply()
     output = platform.apply("--again")
 
-    assert "stream, market-close, watchdog, baselines, costs applied to work pool ifd" in output
+    assert (
+        "stream, market-close, watchdog, stream-quality, session-quality, baselines, costs "
+        "applied to work pool ifd"
+    ) in output
     automations = platform.request("POST", "/automations/filter", {})
     assert sorted(each["name"] for each in automations) == [
         "ifd: a quality gate failed",
@@ -420,6 +428,38 @@ def test_the_evening_report_books_the_day_once_and_shows_it(platform: Platform) 
             select(AlertOutboxRow.notice_key).where(AlertOutboxRow.notice_key == "costs-2026-11-27")
         ).all()
     assert len(told) == 1
+
+
+def test_a_session_that_fails_its_checks_fails_its_run_and_shows_which(
+    platform: Platform, tmp_path: Path
+) -> None:
+    day = QualityDay(tmp_path, *clean_records())
+    assert day.execute("update bar set volume = volume + 1 where rowid = 1") == 1
+    own = {
+        "IFD_DATABASE_URL": day.settings.database_url,
+        "IFD_ARCHIVE__DIRECTORY": str(day.settings.archive.directory),
+        "IFD_QUALITY__DOCS_DIRECTORY": str(day.settings.quality.docs_directory),
+        "IFD_FEED__PARENTS": json.dumps(day.settings.feed.parents),
+    }
+
+    run = platform.wait_ended(
+        platform.api.create_run(SESSION_QUALITY, {"date": DATE}, environment=own)
+    )
+
+    assert run.state_type == "FAILED"
+    assert run.message.startswith(f"nq {DATE}: 44 of 45 checks passed; critical: bars_match_trades")
+    assert run.message.endswith("Alerts of the session are held")
+    assert run.name == f"session quality nq {DATE}"
+    made = platform.artifacts(run)
+    assert set(made) == {"quality-progress", "quality-nq", "quality-nq-docs"}
+    assert json.loads(made["quality-nq"]["data"])[0]["check"] == "bars_match_trades"
+    assert "/index.html" in made["quality-nq-docs"]["data"]
+
+
+def test_no_stream_is_no_reason_to_fail(platform: Platform) -> None:
+    run = platform.wait_ended(platform.api.create_run(STREAM_QUALITY))
+
+    assert (run.state_type, run.message) == ("COMPLETED", "no stream is running")
 
 
 def test_market_close_drains_the_stream_and_both_runs_tell_of_it(

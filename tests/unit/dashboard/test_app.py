@@ -125,6 +125,20 @@ def test_a_page_is_greeted_then_given_a_snapshot_then_what_happens(page: Any, ma
     assert fresh["seq"] > snap["seq"]
 
 
+def test_every_page_says_that_alerts_are_held(page: Any, market: Any) -> None:
+    with page.websocket() as connection:
+        assert connection.receive()["notice"] is None
+        connection.receive()
+
+        market.quarantine()
+
+        told = connection.receive()
+        assert told["type"] == "notice"
+        assert "alerts are held: nq 2025-11-24" in told["text"]
+    with page.websocket() as late:
+        assert "alerts are held" in late.receive()["notice"]
+
+
 def test_the_link_to_prefect_leads_to_the_run_that_streams(page: Any, market: Any) -> None:
     with page.websocket() as socket:
         socket.receive(), socket.receive()

@@ -172,3 +172,18 @@ def test_nothing_is_lost_while_the_database_is_away(tail: Tail, market: Any) -> 
 
     assert ids(tail) == [1]
     assert ids(tail) == []
+
+
+def test_held_alerts_are_told_until_they_are_let_go(tail: Tail, market: Any) -> None:
+    market.signal()
+    assert tail.look().held is None
+
+    market.quarantine()
+
+    told = "Data checks failed, alerts are held: nq 2025-11-24 (sizes_are_positive)."
+    assert str(tail.look().held).startswith(told)
+    assert str(tail.look().held).startswith(told)
+
+    market.execute("update quarantine set active_batch = null")
+
+    assert tail.look().held is None

@@ -13,7 +13,9 @@ from sqlalchemy.engine import Engine
 from ifd.replay import read_mbo
 from models.base import transaction
 from models.operations import ArchiveFileRow
-from runtime.archived import archived_sessions
+from models.quality import QualityResultRow
+from models.validations import store_validation
+from runtime.archived import archived_sessions, unfit_sessions
 from runtime.session_parts import SessionFiles, instruments_of
 from simulator.session_files import SessionPlan, write_sessions
 
@@ -58,6 +60,28 @@ def test_other_shards_are_left_out(engine: Engine, tmp_path: Path) -> None:
     catalogue(engine, tmp_path, "es", "2026-11-20", shard="es")
 
     assert archived_sessions(engine, "nq", newest=20) == []
+
+
+def test_a_session_whose_records_failed_a_check_is_left_out_and_named(
+    engine: Engine, tmp_path: Path
+) -> None:
+    catalogue(engine, tmp_path, "a", "2026-11-19")
+    catalogue(engine, tmp_path, "b", "2026-11-20")
+    failed = QualityResultRow(
+        validation_id="v",
+        checked_ns=1,
+        shard="nq",
+        session_date="2026-11-20",
+        suite="orders",
+        batch="b",
+        check_name="sizes_are_positive",
+        severity="critical",
+        success=False,
+    )
+    store_validation(engine, [failed], now_ns=1, channel=None)
+
+    assert [found.date for found in archived_sessions(engine, "nq", newest=2)] == ["2026-11-19"]
+    assert unfit_sessions(engine, "nq") == {"2026-11-20": ["sizes_are_positive"]}
 
 
 def test_segments_come_in_the_order_they_were_begun(engine: Engine, tmp_path: Path) -> None:
