@@ -20,11 +20,9 @@ from models.base import transaction
 from models.gates import closed_gates, held_counts
 from models.notices import queue_notice
 from models.quality import QualityResultRow, QuarantineRow
+from models.quality_results import CRITICAL
 from models.signals import NoticeRow
 
-CRITICAL: Final = "critical"
-WARNING: Final = "warning"
-INFO: Final = "info"
 _ROWS_A_STATEMENT: Final = 500
 
 
@@ -96,56 +94,6 @@ def release_session(
         assert notice is not None
         queue_notice(session, notice, channel)
     return judged.released
-
-
-def forget_results(engine: Engine, *, before_ns: int) -> int:
-    """Delete results that are older than `before_ns`; return how many there were."""
-    with transaction(engine) as session:
-        done = session.connection().execute(
-            sa.delete(QualityResultRow).where(col(QualityResultRow.checked_ns) < before_ns)
-        )
-    return done.rowcount
-
-
-def results_of(
-    session: Session, shard: str, session_date: str | None = None
-) -> list[QualityResultRow]:
-    """Return the newest results of every suite of a session, the newest session unless named."""
-    newest = (
-        select(
-            QualityResultRow.session_date,
-            QualityResultRow.suite,
-            sa.func.max(QualityResultRow.checked_ns).label("checked_ns"),
-        )
-        .where(QualityResultRow.shard == shard)
-        .group_by(col(QualityResultRow.session_date), col(QualityResultRow.suite))
-    )
-    if session_date is None:
-        session_date = session.exec(
-            select(sa.func.max(QualityResultRow.session_date)).where(
-                QualityResultRow.shard == shard
-            )
-        ).one()
-    last = newest.where(QualityResultRow.session_date == session_date).subquery()
-    return list(
-        session.exec(
-            select(QualityResultRow)
-            .join(
-                last,
-                sa.and_(
-                    col(QualityResultRow.suite) == last.c.suite,
-                    col(QualityResultRow.checked_ns) == last.c.checked_ns,
-                ),
-            )
-            .where(QualityResultRow.shard == shard, QualityResultRow.session_date == session_date)
-            .order_by(col(QualityResultRow.id))
-        )
-    )
-
-
-def is_failed_critical(result: QualityResultRow) -> bool:
-    """Return True for a check that closes the gate."""
-    return not result.success and result.severity == CRITICAL
 
 
 def _store_once(
