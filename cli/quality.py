@@ -102,7 +102,7 @@ def show(
     settings = _settings(database, profile, shard)
     from sqlmodel import Session
 
-    from models.validations import results_of
+    from models.quality_results import results_of
 
     with current_engine(settings) as engine:
         with Session(engine) as session:
@@ -170,7 +170,7 @@ def _show(
 
 
 def _exit_by(results: list[QualityResultRow]) -> None:
-    from models.validations import is_failed_critical
+    from models.quality_results import is_failed_critical
 
     if any(map(is_failed_critical, results)):
         raise typer.Exit(1)

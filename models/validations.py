@@ -20,11 +20,9 @@ from models.base import transaction
 from models.gates import closed_gates, held_counts
 from models.notices import queue_notice
 from models.quality import QualityResultRow, QuarantineRow
+from models.quality_results import CRITICAL
 from models.signals import NoticeRow
 
-CRITICAL: Final = "critical"
-WARNING: Final = "warning"
-INFO: Final = "info"
 _ROWS_A_STATEMENT: Final = 500
 
 
@@ -59,27 +57,11 @@ def store_validation(
     replaces : str, optional
         Suite for which these checks speak from now on: what it put into quarantine is released.
     """
-    with transaction(engine) as session:
-        _insert(session, results)
-        shard, date, validation_id = _identity(results)
-        new: list[QuarantineRow] = []
-        released: list[QuarantineRow] = []
-        for (suite, batch), failed in _failed_critical(results).items():
-            if failed:
-                row = _put(session, results[0], suite, batch, failed, now_ns)
-                new += [] if row is None else [row]
-            else:
-                found_well = _active(shard, date).where(
-                    QuarantineRow.suite == suite, QuarantineRow.batch == batch
-                )
-                released += _release(session, found_well, f"validation {validation_id}", now_ns)
-        if replaces is not None:
-            spoken_for = _active(shard, date).where(QuarantineRow.suite == replaces)
-            released += _release(session, spoken_for, f"validation {validation_id}", now_ns)
-        session.flush()
-        is_held = _is_closed(session, shard, date)
-        _tell(session, shard, date, new, released, is_held, now_ns, channel, link)
-    return Judged(tuple(new), tuple(released), is_held)
+    try:
+        return _store_once(engine, results, now_ns, channel, link, replaces)
+    except sa.exc.IntegrityError:
+        # Another validation put the same batch there between our look and our insert: look again.
+        return _store_once(engine, results, now_ns, channel, link, replaces)
 
 
 def release_session(
@@ -107,58 +89,44 @@ def release_session(
             row.by_operator = True
             session.add(row)
         session.flush()
-        _tell(session, shard, session_date, [], list(rows), False, now_ns, channel, None)
-    return tuple(rows)
+        judged = Judged((), tuple(rows), is_held=False)
+        notice = _notice_of(session, shard, session_date, judged, now_ns, None)
+        assert notice is not None
+        queue_notice(session, notice, channel)
+    return judged.released
 
 
-def forget_results(engine: Engine, *, before_ns: int) -> int:
-    """Delete results that are older than `before_ns`; return how many there were."""
+def _store_once(
+    engine: Engine,
+    results: Sequence[QualityResultRow],
+    now_ns: int,
+    channel: str | None,
+    link: str | None,
+    replaces: str | None,
+) -> Judged:
+    shard, date, validation_id = _identity(results)
+    by = f"validation {validation_id}"
+    new: list[QuarantineRow] = []
+    released: list[QuarantineRow] = []
     with transaction(engine) as session:
-        done = session.connection().execute(
-            sa.delete(QualityResultRow).where(col(QualityResultRow.checked_ns) < before_ns)
-        )
-    return done.rowcount
-
-
-def results_of(
-    session: Session, shard: str, session_date: str | None = None
-) -> list[QualityResultRow]:
-    """Return the newest results of every suite of a session, the newest session unless named."""
-    newest = (
-        select(
-            QualityResultRow.session_date,
-            QualityResultRow.suite,
-            sa.func.max(QualityResultRow.checked_ns).label("checked_ns"),
-        )
-        .where(QualityResultRow.shard == shard)
-        .group_by(col(QualityResultRow.session_date), col(QualityResultRow.suite))
-    )
-    if session_date is None:
-        session_date = session.exec(
-            select(sa.func.max(QualityResultRow.session_date)).where(
-                QualityResultRow.shard == shard
-            )
-        ).one()
-    last = newest.where(QualityResultRow.session_date == session_date).subquery()
-    return list(
-        session.exec(
-            select(QualityResultRow)
-            .join(
-                last,
-                sa.and_(
-                    col(QualityResultRow.suite) == last.c.suite,
-                    col(QualityResultRow.checked_ns) == last.c.checked_ns,
-                ),
-            )
-            .where(QualityResultRow.shard == shard, QualityResultRow.session_date == session_date)
-            .order_by(col(QualityResultRow.id))
-        )
-    )
-
-
-def is_failed_critical(result: QualityResultRow) -> bool:
-    """Return True for a check that closes the gate."""
-    return not result.success and result.severity == CRITICAL
+        _insert(session, results)
+        for (suite, batch), failed in _failed_critical(results).items():
+            if failed:
+                new += _put(session, results[0], suite, batch, failed, now_ns)
+            else:
+                found_well = _active(shard, date).where(
+                    QuarantineRow.suite == suite, QuarantineRow.batch == batch
+                )
+                released += _release(session, found_well, by, now_ns)
+        if replaces is not None:
+            spoken_for = _active(shard, date).where(QuarantineRow.suite == replaces)
+            released += _release(session, spoken_for, by, now_ns)
+        session.flush()
+        judged = Judged(tuple(new), tuple(released), _is_closed(session, shard, date))
+        notice = _notice_of(session, shard, date, judged, now_ns, link)
+        if notice is not None:
+            queue_notice(session, notice, channel)
+    return judged
 
 
 def _identity(results: Sequence[QualityResultRow]) -> tuple[str, str, str]:
@@ -194,8 +162,8 @@ def _put(
     batch: str,
     failed: list[str],
     now_ns: int,
-) -> QuarantineRow | None:
-    """Put a batch into quarantine; None when it lies there, or was released in spite of this."""
+) -> list[QuarantineRow]:
+    """Put a batch into quarantine; empty when it lies there, or was released in spite of this."""
     row = session.exec(
         select(QuarantineRow)
         .where(
@@ -210,9 +178,9 @@ def _put(
     if row is not None and row.active_batch is not None:
         row.checks, row.validation_id = failed, result.validation_id
         session.add(row)
-        return None
+        return []
     if row is not None and row.by_operator and set(failed) <= set(row.checks):
-        return None
+        return []
     put = QuarantineRow(
         active_batch=f"{result.shard} {result.session_date} {suite} {batch}",
         shard=result.shard,
@@ -224,7 +192,7 @@ def _put(
         since_ns=now_ns,
     )
     session.add(put)
-    return put
+    return [put]
 
 
 def _release(
@@ -255,32 +223,26 @@ def _is_closed(session: Session, shard: str, date: str) -> bool:
     return any((g.shard, g.session_date) == (shard, date) for g in closed_gates(session))
 
 
-def _tell(
-    session: Session,
-    shard: str,
-    date: str,
-    new: Sequence[QuarantineRow],
-    released: Sequence[QuarantineRow],
-    is_held: bool,
-    now_ns: int,
-    channel: str | None,
-    link: str | None,
-) -> None:
-    """Owe a notice when batches came into quarantine, and one when the last of them left it."""
-    counts = held_counts(session, shard, date)
-    if new:
+def _notice_of(
+    session: Session, shard: str, date: str, judged: Judged, now_ns: int, link: str | None
+) -> NoticeRow | None:
+    """Return what to tell when batches came into quarantine, or when the last of them left it."""
+    if judged.quarantined:
+        fact = f"quarantine-{judged.quarantined[0].id}-held"
         title = f"Quality: alerts of {shard} {date} are held"
-        text = "; ".join(f"{row.suite}, {row.batch}: {', '.join(row.checks)} failed" for row in new)
+        text = "; ".join(
+            f"{row.suite}, {row.batch}: {', '.join(row.checks)} failed"
+            for row in judged.quarantined
+        )
         text += ". Signals are still stored and shown; their alerts wait until the checks pass."
-        fact = f"quarantine-{new[0].id}-held"
-    elif released and not is_held:
+    elif judged.released and not judged.is_held:
+        last, counts = judged.released[-1], held_counts(session, shard, date)
+        fact = f"quarantine-{last.id}-released"
         title = f"Quality: alerts of {shard} {date} go out again"
         text = (
-            f"{released[-1].released_by}. {counts['pending']} that waited are sent now, "
+            f"{last.released_by}. {counts['pending']} that waited are sent now, "
             f"{counts['expired']} had become too old to act on and were given up."
         )
-        fact = f"quarantine-{released[-1].id}-released"
     else:
-        return
-    notice = NoticeRow(notice_key=fact, title=title, text=text, link=link, created_ns=now_ns)
-    queue_notice(session, notice, channel)
+        return None
+    return NoticeRow(notice_key=fact, title=title, text=text, link=link, created_ns=now_ns)

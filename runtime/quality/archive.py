@@ -83,12 +83,15 @@ def coverage_batch(
     trades: pd.DataFrame,
     futures: Sequence[int],
     *,
+    last_ns: int,
     now_ns: int,
 ) -> Batch:
     """Return one row: the share of the session that was received, and how long its future was mute.
 
-    The future is the one that traded most. Nobody promised that the simulated exchange runs all
-    day: of its session only what lies between the first and the last that was received counts.
+    The future is the one that traded most, and it may be mute before the first trade of anything
+    and after the last record of anything (`last_ns`). Nobody promised that the simulated exchange
+    runs all day: of its session only what lies between the first and the last that was received
+    counts.
     """
     name, shard = f"coverage {date}", settings.feed.shard
     if settings.session.hours == "always":
@@ -103,7 +106,9 @@ def coverage_batch(
             return Batch(COVERAGE, name, pd.DataFrame(), str(error))
         hours, share = (found.market.open_ns, found.until_ns), found.covered_share
         lost = sum(gap.state == "lost" for gap in found.gaps)
-    silence_ns = longest_silence_ns(trades, futures, intersect(covered, [hours]))
+    begun_ns = int(trades["ts_event"].min()) if len(trades) else hours[0]
+    watched = intersect(intersect(covered, [hours]), [(begun_ns, max(last_ns, begun_ns))])
+    silence_ns = longest_silence_ns(trades, futures, watched)
     row = {
         "covered_share": share,
         "lost_gaps": lost,
@@ -115,13 +120,8 @@ def coverage_batch(
 def longest_silence_ns(
     trades: pd.DataFrame, futures: Sequence[int], watched: Sequence[Interval]
 ) -> int:
-    """Return the longest time, within what was received, without a trade of the busiest future.
-
-    It counts from the first trade of anything: before, the market may not have been open.
-    """
+    """Return the longest time within `watched` without a trade of the busiest future."""
     times = np.empty(0, np.int64)
-    if len(trades) and watched:
-        watched = intersect(watched, [(int(trades["ts_event"].min()), watched[-1][1])])
     of_futures = trades[trades["instrument_id"].isin(futures)]
     if len(of_futures):
         busiest = of_futures["instrument_id"].value_counts().idxmax()

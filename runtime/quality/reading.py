@@ -49,6 +49,8 @@ class SessionReading:
         All trades in the order of the files, with `TRADE_COLUMNS`.
     received : ndarray of int64
         Records captured in each of the intervals asked for.
+    last_ns : int
+        Capture time of the last record, 0 when there is none.
     """
 
     orders: dict[str, pd.DataFrame]
@@ -56,6 +58,7 @@ class SessionReading:
     defined: dict[int, Instrument]
     trades: MboArray
     received: npt.NDArray[np.int64]
+    last_ns: int = 0
 
 
 def read_archive(
@@ -96,6 +99,7 @@ def read_archive(
             on_records(len(block))
         name = Path(row.path).name
         found.orders[name] = measure.counts
+        found.last_ns = max(found.last_ns, measure.clock.last_ns or 0)
         found.files.append(_of_file(row, measure, book, reader.damage))
     trades = [array for one in measures.values() for array in one.trades]
     if trades:

@@ -23,13 +23,8 @@ from runtime.quality.archive import (
 from runtime.quality.batches import Batch
 from runtime.quality.listing import instruments_batch, listed_instruments
 from runtime.quality.reading import SessionReading, read_archive, trades_frame
-from runtime.quality.stored import (
-    bars_batch,
-    baselines_batch,
-    flow_batch,
-    signals_batch,
-    windows_batch,
-)
+from runtime.quality.stored import baselines_batch, signals_batch, windows_batch
+from runtime.quality.traded import bars_batch, flow_batch
 from runtime.session_archive import session_segments
 from sinks.archive_check import archive_rows
 
@@ -91,7 +86,16 @@ class SessionBatches:
         yield baselines_batch(engine, params, date)
         yield signals_batch(engine, params, listed, self._shard, date)
         futures = [key for key, one in listed.items() if one.is_future]
-        yield coverage_batch(self._settings, engine, date, covered, trades, futures, now_ns=now_ns)
+        yield coverage_batch(
+            self._settings,
+            engine,
+            date,
+            covered,
+            trades,
+            futures,
+            last_ns=reading.last_ns,
+            now_ns=now_ns,
+        )
         yield provider_batch(
             self._settings,
             covered,

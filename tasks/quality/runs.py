@@ -17,15 +17,9 @@ from ifd.gateway.historical import HistoricalSource
 from ifd.units import NANOS_PER_SECOND, utc_from_ns
 from models.operations import StreamRunRow
 from models.quality import QualityResultRow
+from models.quality_results import CRITICAL, INFO, forget_results, is_failed_critical
 from models.runs import active_run
-from models.validations import (
-    CRITICAL,
-    INFO,
-    Judged,
-    forget_results,
-    is_failed_critical,
-    store_validation,
-)
+from models.validations import Judged, store_validation
 from runtime.quality.batches import STREAM
 from runtime.quality.recent import stream_batch
 from runtime.quality.session import SessionBatches

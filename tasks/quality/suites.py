@@ -31,7 +31,7 @@ from great_expectations.expectations.expectation import Expectation
 from great_expectations.expectations.metadata_types import FailureSeverity
 
 from config.settings import QualitySettings
-from models.validations import CRITICAL, WARNING
+from models.quality_results import CRITICAL, WARNING
 from runtime.quality import batches
 
 Checks = list[Expectation]

@@ -20,7 +20,7 @@ from great_expectations.data_context.types.base import ProgressBarsConfig
 from config.settings import QualitySettings
 from ifd.units import NANOS_PER_SECOND
 from models.quality import QualityResultRow
-from models.validations import CRITICAL, INFO
+from models.quality_results import CRITICAL, INFO
 from runtime.quality.batches import Batch
 from tasks.quality.suites import row_name, suite_of
 

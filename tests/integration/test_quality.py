@@ -313,6 +313,7 @@ def test_the_command_shows_what_failed_holds_alerts_and_writes_data_docs(
         "IFD_QUALITY__DOCS_DIRECTORY", str(untouched.settings.quality.docs_directory)
     )
     monkeypatch.setenv("IFD_FEED__PARENTS", json.dumps(untouched.settings.feed.parents))
+    monkeypatch.setenv("IFD_SESSION__HOURS", "always")
     monkeypatch.setenv("SLACK_WEBHOOK_URL", "http://127.0.0.1:9/nobody-reads-it")
     change("update bar set volume = volume + 1 where rowid = 1")(untouched)
     arguments = ["quality", "--json", "--database", untouched.settings.database_url]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime as dt
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -12,16 +12,15 @@ from config.settings import load_settings
 from ifd.clock import SystemClock
 from ifd.gateway.historical import HistoricalSource, Patience
 from ifd.replay import read_definitions, read_mbo
-from ifd.units import NANOS_PER_MINUTE, ns_from_datetime
+from ifd.units import NANOS_PER_MINUTE
 from runtime.quality.archive import provider_batch
 from runtime.quality.batches import Batch
 from simulator.historical import HistoricalServer
 from simulator.live import DEFAULT_KEY
+from tests.integration.historical.test_backfill import DATE, END, OPEN_NS, Day
 
 pytestmark = pytest.mark.integration
 
-DATE = "2026-10-05"
-OPEN_NS = ns_from_datetime(dt.datetime(2026, 10, 5, 13, 30, tzinfo=dt.UTC))
 STRETCHES = [
     (OPEN_NS, OPEN_NS + 10 * NANOS_PER_MINUTE),
     (OPEN_NS + 15 * NANOS_PER_MINUTE, OPEN_NS + 20 * NANOS_PER_MINUTE),
@@ -78,3 +77,29 @@ def test_without_a_key_nobody_is_asked(served_days: Path, monkeypatch: pytest.Mo
     batch = asked(served_days, archived(served_days), None)
 
     assert batch.not_made == "no historical source is configured"
+
+
+def test_a_day_with_a_hole_raises_nothing_critical_before_it_is_filled_nor_after(
+    api: HistoricalServer, served_days: Path, tmp_path: Path
+) -> None:
+    day = Day(tmp_path, served_days)
+    day.receive(0, 15)
+    day.receive(25, END)
+
+    before = wrong(day, api)
+    day.backfill(api.address).run(date=DATE)
+    after = wrong(day, api)
+
+    assert before == {"the_session_is_covered"}
+    assert after == set()
+
+
+def wrong(day: Day, api: HistoricalServer) -> set[str]:
+    """Return the names of the checks that fail."""
+    with warnings.catch_warnings():
+        # Its import touches modules that Python deprecates.
+        warnings.simplefilter("ignore")
+        from tasks.quality.runs import check_session
+    source = source_at(api.address)
+    checked = check_session(day.settings, day.engine, DATE, clock=day.clock, source=source)
+    return {row.check_name for row in checked.results if not row.success and row.severity != "info"}

@@ -1,6 +1,7 @@
 """The gate: alerts of a session that failed its checks wait, go out later, or expire."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy.engine import Engine
@@ -13,14 +14,9 @@ from models.base import make_engine, transaction
 from models.gates import closed_gates, expire_held, quarantined
 from models.operations import StreamRunRow
 from models.quality import QualityResultRow, QuarantineRow
+from models.quality_results import forget_results, results_of
 from models.signals import AlertOutboxRow, NoticeRow, SignalRow
-from models.validations import (
-    Judged,
-    forget_results,
-    release_session,
-    results_of,
-    store_validation,
-)
+from models.validations import Judged, release_session, store_validation
 
 DATE = "2025-11-24"
 """Session date of the fixture's signal."""
@@ -211,6 +207,22 @@ def test_the_notice_of_an_opening_counts_what_waited_and_what_expired(
             select(NoticeRow.text).where(col(NoticeRow.title).contains("go out"))
         ).one()
     assert text.startswith("validation v2. 1 that waited are sent now, 1 had become too old")
+
+
+def test_validations_that_fail_at_once_tell_of_it_once(engine: Engine) -> None:
+    with ThreadPoolExecutor(4) as workers:
+        made = list(
+            workers.map(
+                lambda number: judge(engine, result(success=False, validation_id=f"v{number}")),
+                range(4),
+            )
+        )
+
+    assert sum(len(judged.quarantined) for judged in made) == 1
+    with Session(engine) as session:
+        assert len(session.exec(select(QuarantineRow)).all()) == 1
+        assert len(session.exec(select(NoticeRow)).all()) == 1
+        assert len(session.exec(select(QualityResultRow)).all()) == 4
 
 
 def test_what_an_operator_released_stays_released_until_something_else_fails(
