@@ -15,6 +15,7 @@ from cli import (
     books,
     database,
     doctor,
+    evaluate,
     gaps,
     historical,
     parents,
@@ -37,6 +38,7 @@ app.command("up")(up.up)
 app.command("replay")(books.replay)
 app.command("book")(books.book)
 app.command("simulate")(simulator.simulate)
+app.command("evaluate")(evaluate.evaluate)
 app.command("gateway")(simulator.gateway)
 app.command("status")(status.status)
 app.command("doctor")(doctor.doctor)

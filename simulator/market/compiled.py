@@ -1,17 +1,38 @@
-"""Compilation of the market's inner loop, with its types kept."""
+"""Compile the market's inner loop with numba, once per machine and version of its source.
+
+A compiled function holds everything it calls, from several files, but numba's cache on disk only
+looks at the file the function stands in. So the digest of all those files is part of the name it is
+cached under: old code is never run for a new source.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from pathlib import Path
+from typing import Any, Final, TypeVar, cast
 
-import numba
+from numba import njit
 
-_P = ParamSpec("_P")
-_R = TypeVar("_R")
+_PACKAGE: Final = Path(__file__).parent
+_SOURCES: Final = (
+    *sorted(_PACKAGE.glob("*.py")),
+    _PACKAGE.parents[1] / "ifd" / "records" / "layout.py",
+    _PACKAGE.parents[1] / "ifd" / "units.py",
+)
+_SOURCE_DIGEST: Final = hashlib.sha256(b"".join(p.read_bytes() for p in _SOURCES)).hexdigest()[:12]
+# Any: whatever options numba has. Nothing here allocates, so nothing need be counted.
+_OPTIONS: Final[dict[str, Any]] = {"error_model": "numpy", "_nrt": False}
+
+# Any: a function has whatever arguments it has; mypy sees its Python signature.
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
-def compiled(function: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Return the function compiled on its first call; the machine code is kept beside its file."""
-    # Any type is lost in numba, which has none; what comes out is called as what went in.
-    return numba.njit(cache=True, error_model="numpy")(function)
+def compiled(function: _Function) -> _Function:
+    """Compile a function at its first call; the machine code is kept beside its file."""
+    function.__qualname__ = f"{function.__qualname__}_{_SOURCE_DIGEST}"
+    try:
+        return cast(_Function, njit(cache=True, **_OPTIONS)(function))
+    except RuntimeError:
+        # numba found no directory it may write: compiled anew by every process, never refused.
+        return cast(_Function, njit(**_OPTIONS)(function))

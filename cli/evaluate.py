@@ -1,0 +1,152 @@
+"""`ifd evaluate`: how right the detector is, measured on simulated sessions, beside its peers."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.common import AsJson, Database, Profile, print_json, settings_for
+
+if TYPE_CHECKING:
+    from evaluation.run import Evaluation
+    from evaluation.scores import Scores, Share
+    from evaluation.trial import TrialPlan
+
+
+def evaluate(
+    seeds: Annotated[
+        int, typer.Option("--seeds", min=1, help="test seeds, and as many validation seeds")
+    ] = 4,
+    out: Annotated[
+        Path, typer.Option("--out", help="directory for results; what is there is not done again")
+    ] = Path("var/evaluation"),
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers", min=1, help="processes  [default: one a core]", show_default=False
+        ),
+    ] = None,
+    minutes: Annotated[
+        int, typer.Option("--minutes", min=1, max=390, help="length of each session")
+    ] = 390,
+    learning_days: Annotated[
+        int, typer.Option("--learning-days", min=0, help="sessions baselines are made of")
+    ] = 3,
+    rate: Annotated[float, typer.Option("--rate", min=0.1, help="records a second, about")] = 40.0,
+    episode_every: Annotated[
+        float, typer.Option("--episode-every", min=5, help="seconds between institutions, about")
+    ] = 600.0,
+    as_json: AsJson = False,
+    database: Database = None,
+    profile: Profile = None,
+) -> None:
+    """Score the detector against what was planted in simulated sessions, and simple peers with it.
+
+    The scored seeds are used for nothing else; the peers' thresholds are chosen on validation seeds
+    at the false alerts a day that ours gives there. Writes scores.json and scores.png.
+
+    Example: ifd evaluate --seeds 8 --out var/evaluation
+    """
+    settings = settings_for(database, profile)
+    from evaluation.trial import TrialPlan
+    from simulator.market import MarketParams
+
+    plan = TrialPlan(
+        params=settings.engine_params(),
+        learning_days=learning_days,
+        minutes=minutes,
+        market=MarketParams(
+            records_per_second=rate,
+            episode_seconds=episode_every,
+            confounder_seconds=episode_every,
+        ),
+    )
+    found = _run_with_progress(
+        plan, out, seeds, settings.alerts.min_confidence, workers or os.cpu_count() or 1
+    )
+    _write(found, out)
+    if as_json:
+        print_json(found.to_json())
+    else:
+        _print(found, out)
+
+
+def _run_with_progress(
+    plan: TrialPlan, out: Path, seeds: int, threshold: float, workers: int
+) -> Evaluation:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from evaluation.run import evaluate as play_all
+
+    columns = (
+        TextColumn("playing seeds"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("seeds", total=2 * seeds)
+        return play_all(
+            plan,
+            out / "seeds",
+            seeds=seeds,
+            threshold=threshold,
+            workers=workers,
+            on_trial=lambda _: bar.advance(task),
+        )
+
+
+def _write(found: Evaluation, out: Path) -> None:
+    import orjson
+
+    from cli.whole_file import whole_file
+    from evaluation.plots import draw
+
+    with whole_file(out / "scores.json") as file:
+        file.write(orjson.dumps(found.to_json(), option=orjson.OPT_INDENT_2).decode() + "\n")
+    draw(found.scores, out / "scores.png")
+
+
+def _print(found: Evaluation, out: Path) -> None:
+    from cli.terminal import plain_table, print_table
+
+    table = plain_table(
+        "detector",
+        numbers=(
+            "threshold", "precision", "recall", "false a day", "seconds to detect", "area",
+            "calibration error",
+        ),
+    )  # fmt: skip
+    for name, each in found.scores.items():
+        table.add_row(name, *_cells(each))
+    print_table(table)
+    ours = next(iter(found.scores.values()))
+    for title, shares in (("family", ours.recall_by_family), ("size", ours.recall_by_size)):
+        typer.echo(f"recall by {title}: {', '.join(_share(k, v) for k, v in shares.items())}")
+    causes = ours.false_alerts_by_cause
+    blamed = ", ".join(f"{cause} {count}" for cause, count in causes.items()) or "none"
+    typer.echo(f"false alerts on: {blamed}")
+    typer.echo(
+        f"{found.test_seeds} test seeds, {found.validation_seeds} validation seeds, "
+        f"{found.records:,} records of them scored or chosen on; {out / 'scores.json'}, scores.png"
+    )
+
+
+def _cells(each: Scores) -> list[str]:
+    return [
+        f"{each.threshold:,.2f}",
+        "" if each.precision is None else f"{each.precision:.2f}",
+        "" if each.recall.value is None else f"{each.recall.value:.2f}",
+        f"{each.false_alerts_a_day:.1f}",
+        "" if each.median_seconds_to_detect is None else f"{each.median_seconds_to_detect:.1f}",
+        f"{each.area:.2f}",
+        "" if each.calibration_error is None else f"{each.calibration_error:.3f}",
+    ]
+
+
+def _share(name: str, share: Share) -> str:
+    return f"{name} {share.found}/{share.of}"

@@ -1,0 +1,69 @@
+"""The evaluation drawn: precision and recall, reliability, recall by family and size."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from evaluation.scores import SIZES, Scores, Share
+from evaluation.trial import OURS
+
+_SIZE_INCHES: Final = (12.0, 9.0)
+
+
+def draw(scores: Mapping[str, Scores], path: Path) -> None:
+    """Write one PNG with four plots."""
+    figure = Figure(figsize=_SIZE_INCHES, layout="constrained")
+    FigureCanvasAgg(figure)
+    curves, reliability, families, sizes = figure.subplots(2, 2).flat
+    _draw_curves(curves, scores)
+    _draw_reliability(reliability, scores[OURS])
+    kinds = list(scores[OURS].recall_by_family)
+    _draw_recall(families, {n: s.recall_by_family for n, s in scores.items()}, kinds, "family")
+    names = [name for name, _ in SIZES]
+    _draw_recall(sizes, {n: s.recall_by_size for n, s in scores.items()}, names, "size")
+    figure.savefig(path, dpi=110)
+
+
+def _draw_curves(axes: Axes, scores: Mapping[str, Scores]) -> None:
+    for name, each in scores.items():
+        recall = [point[0] for point in each.curve]
+        precision = [point[1] for point in each.curve]
+        label = f"{name} (area {each.area:.2f})"
+        (line,) = axes.step(recall, precision, where="post", label=label)
+        if each.recall.value is not None and each.precision is not None:
+            axes.plot(each.recall.value, each.precision, "o", color=line.get_color())
+    axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
+    axes.set_title("Precision and recall; the dot is the threshold in use")
+    axes.legend(fontsize="small")
+
+
+def _draw_reliability(axes: Axes, ours: Scores) -> None:
+    axes.plot([0, 1], [0, 1], color="grey", linewidth=1)
+    said = [each.mean_score for each in ours.reliability]
+    right = [each.right for each in ours.reliability]
+    axes.plot(said, right, "o-")
+    for each in ours.reliability:
+        axes.annotate(f" {each.alerts}", (each.mean_score, each.right), fontsize="small")
+    error = ours.calibration_error
+    words = "nothing said" if error is None else f"calibration error {error:.3f}"
+    axes.set(xlabel="confidence", ylabel="share that was right", xlim=(0, 1), ylim=(0, 1.02))
+    axes.set_title(f"Reliability of {OURS}, with alerts: {words}")
+
+
+def _draw_recall(
+    axes: Axes, recalls: Mapping[str, Mapping[str, Share]], keys: list[str], what: str
+) -> None:
+    width = 0.8 / len(recalls)
+    for number, (name, shares) in enumerate(recalls.items()):
+        values = [shares[key].value or 0.0 if key in shares else 0.0 for key in keys]
+        axes.bar([k + number * width for k in range(len(keys))], values, width, label=name)
+    axes.set_xticks([k + 0.4 - width / 2 for k in range(len(keys))], keys, rotation=20)
+    axes.set(ylabel="recall", ylim=(0, 1.02))
+    axes.set_title(f"Recall by {what}, each at its threshold")
+    axes.legend(fontsize="small")
