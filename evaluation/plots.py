@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from evaluation.facts import Facts
 from evaluation.scores import SIZES, Scores, Share
 from evaluation.trial import OURS
 
@@ -27,6 +28,25 @@ def draw(scores: Mapping[str, Scores], path: Path) -> None:
     _draw_recall(families, {n: s.recall_by_family for n, s in scores.items()}, kinds, "family")
     names = [name for name, _ in SIZES]
     _draw_recall(sizes, {n: s.recall_by_size for n, s in scores.items()}, names, "size")
+    figure.savefig(path, dpi=110)
+
+
+def draw_market(facts: Facts, path: Path) -> None:
+    """Write one PNG with four plots of what a simulated session is like."""
+    figure = Figure(figsize=_SIZE_INCHES, layout="constrained")
+    FigureCanvasAgg(figure)
+    prices, sizes, clusters, season = figure.subplots(2, 2).flat
+    prices.plot(facts.future_by_minute, linewidth=1)
+    prices.set(xlabel="minute of the session", ylabel="points", title="The future")
+    sizes.loglog(*facts.size_tail, "o", markersize=3)
+    sizes.set(xlabel="lots", ylabel="share of option trades this large or larger")
+    sizes.set_title(f"Trade sizes: exponent {facts.tail_exponent:.1f} between 2 and 20 lots")
+    clusters.loglog(*facts.dispersion, "o-")
+    clusters.axhline(1.0, color="grey", linewidth=1)
+    clusters.set(xlabel="seconds", ylabel="variance / mean of the number of option trades")
+    clusters.set_title("Clustering: 1 where trades do not know of each other")
+    season.bar(range(len(facts.trades_by_half_hour)), facts.trades_by_half_hour)
+    season.set(xlabel="half hour of the session", ylabel="option trades", title="Season")
     figure.savefig(path, dpi=110)
 
 

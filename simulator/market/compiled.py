@@ -15,8 +15,19 @@ from typing import Any, Final, TypeVar, cast
 from numba import njit
 
 _PACKAGE: Final = Path(__file__).parent
+_COMPILED: Final = (
+    "beats",
+    "chain",
+    "compiled",
+    "definitions",
+    "interventions",
+    "matching",
+    "pricing",
+    "quoting",
+    "state",
+)
 _SOURCES: Final = (
-    *sorted(_PACKAGE.glob("*.py")),
+    *(_PACKAGE / f"{name}.py" for name in _COMPILED),
     _PACKAGE.parents[1] / "ifd" / "records" / "layout.py",
     _PACKAGE.parents[1] / "ifd" / "units.py",
 )

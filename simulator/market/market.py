@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from ifd.records import MboArray
 from ifd.sessions import session_date
@@ -31,6 +32,7 @@ from simulator.market.state import (
     FUTURE,
     HALTED_UNTIL,
     MINUTE_VOLATILITY,
+    PRICES,
     WRITTEN,
     make_state,
 )
@@ -145,6 +147,14 @@ class Market:
         self._taken.clear()
         taken.flags.writeable = False
         return taken
+
+    def best_prices(self) -> npt.NDArray[np.float64]:
+        """Return bid and ask in ticks of everything listed, as it stands; nan: an empty side."""
+        best = self._state.best.astype(np.float64)
+        best[best[:, 0] <= 0, 0] = np.nan
+        best[best[:, 1] >= PRICES, 1] = np.nan
+        base: npt.NDArray[np.int32] = self._state.books["base"]
+        return best + base[:, np.newaxis]
 
     def _set_out(self, start_ns: int) -> None:
         params, levels = self._params, self._state.levels
