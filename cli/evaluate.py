@@ -132,7 +132,7 @@ def _print(found: Evaluation, out: Path) -> None:
     typer.echo(f"false alerts on: {blamed}")
     typer.echo(
         f"{found.test_seeds} test seeds, {found.validation_seeds} validation seeds, "
-        f"{found.records:,} records of them scored or chosen on; {out / 'scores.json'}, scores.png"
+        f"{found.records:,} records in their scored sessions; {out / 'scores.json'}, scores.png"
     )
 
 
