@@ -1,1 +1,5 @@
-"""Ratios, each measured in one run: our way beside another on the same data (`ifd bench`)."""
+"""What feed and engine are held to, measured in one run on one machine; `ifd bench` shows it.
+
+A benchmark is a module with a function `measure`, which takes a directory for its files and yields
+measures. Speeds of different machines cannot be compared; ratios within one run can.
+"""

@@ -62,7 +62,7 @@ def serve(connection: socket.socket, records: MboArray, total: int, rate: int | 
         dataset="GLBX.MDP3",
         start=int(records["ts_event"][0]),
         stype_in=None,
-        stype_out=dbn.SType.INSTRUMENT_ID,
+        stype_out=dbn.SType.from_str("instrument_id"),
         schema=None,
         version=3,
     )
@@ -80,7 +80,7 @@ def serve(connection: socket.socket, records: MboArray, total: int, rate: int | 
 
 
 def _blast(connection: socket.socket, records: MboArray, total: int) -> None:
-    data = memoryview(records.view(np.uint8))
+    data = records.view(np.uint8).data
     left = total * MBO_DTYPE.itemsize
     while left:
         part = data[: min(left, len(data))]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any
@@ -16,15 +15,30 @@ from cli.common import AsJson, Database, Profile, print_json, settings_for
 
 if TYPE_CHECKING:
     from ifd.baseline import Baselines
-    from ifd.book import Quote
+    from ifd.book.books import CompiledBook
+    from ifd.book.quotes import Best
     from ifd.params import EngineParams
     from ifd.pipeline import Output, Pipeline
-    from ifd.tape import TrackedInstrument
 
 Files = Annotated[
     list[Path], typer.Argument(metavar="FILE...", help="DBN files of MBO records, oldest first")
 ]
 
+_BOOK_NUMBERS = (
+    "instrument_id",
+    "records",
+    "events",
+    "orders",
+    "bid_levels",
+    "ask_levels",
+    "unknown_cancels",
+    "unknown_modifies",
+    "unknown_fills",
+    "crossed_events",
+    "buy_volume",
+    "sell_volume",
+    "unsided_volume",
+)
 BBO_COLUMNS = "ts_recv,instrument_id,bid_px,bid_sz,bid_ct,ask_px,ask_sz,ask_ct"
 
 
@@ -50,15 +64,18 @@ def book(
 
     market = Market()
     with ExitStack() as stack:
-        end_of_event = None
-        if bbo is not None:
-            end_of_event = _bbo_writer(stack.enter_context(whole_file(bbo)))
+        out = None if bbo is None else stack.enter_context(whole_file(bbo))
+        if out is not None:
+            out.write(BBO_COLUMNS + "\n")
         advance = stack.enter_context(record_progress(files))
         for path in files:
             for records in read_mbo([path]):
-                market.update(records, end_of_event)
+                if out is None:
+                    market.update(records)
+                else:
+                    out.writelines(map(_bbo_line, market.best_prices(records)))
                 advance(path, len(records))
-    found = [_summary(key, one) for key, one in sorted(market.instruments.items())]
+    found = [_summary(one) for one in market.instruments()]
     if as_json:
         print_json(found)
     else:
@@ -113,39 +130,20 @@ def replay(
         _print_replay(found, signals)
 
 
-def _bbo_writer(out: IO[str]) -> Callable[[int, int, Quote | None, Quote | None], None]:
-    out.write(BBO_COLUMNS + "\n")
-    write = out.write
-
-    def end_of_event(ts_recv: int, key: int, bid: Quote | None, ask: Quote | None) -> None:
-        left = ",," if bid is None else f"{bid.price},{bid.size},{bid.orders}"
-        right = ",," if ask is None else f"{ask.price},{ask.size},{ask.orders}"
-        write(f"{ts_recv},{key},{left},{right}\n")
-
-    return end_of_event
+def _bbo_line(best: Best) -> str:
+    bid, ask = best.bid, best.ask
+    left = ",," if bid is None else f"{bid.price},{bid.size},{bid.orders}"
+    right = ",," if ask is None else f"{ask.price},{ask.size},{ask.orders}"
+    return f"{best.ts_recv},{best.instrument_id},{left},{right}\n"
 
 
-def _summary(instrument_id: int, tracked: TrackedInstrument) -> dict[str, Any]:
+def _summary(book: CompiledBook) -> dict[str, Any]:
     # Any: counts, quotes and one flag.
-    order_book, tape = tracked.book, tracked.tape
-    bid, ask = order_book.best_bid(), order_book.best_ask()
-    return {
-        "instrument_id": instrument_id,
-        "records": tracked.records,
-        "events": tracked.events,
-        "orders": len(order_book.orders),
-        "bid_levels": len(order_book.bids.levels),
-        "ask_levels": len(order_book.asks.levels),
+    bid, ask = book.best_bid(), book.best_ask()
+    return {name: getattr(book, name) for name in _BOOK_NUMBERS} | {
         "best_bid": None if bid is None else list(bid),
         "best_ask": None if ask is None else list(ask),
-        "unknown_cancels": order_book.unknown_cancels,
-        "unknown_modifies": order_book.unknown_modifies,
-        "unknown_fills": order_book.unknown_fills,
-        "crossed_events": tracked.crossed_events,
-        "buy_volume": tape.buy_volume,
-        "sell_volume": tape.sell_volume,
-        "unsided_volume": tape.unsided_volume,
-        "complete": order_book.complete,
+        "complete": book.complete,
     }
 
 

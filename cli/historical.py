@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -150,8 +151,12 @@ def prices(as_json: AsJson = False, database: Database = None, profile: Profile 
 
 
 def _source(settings: Settings) -> HistoricalSource:
+    import structlog
+
     from ifd.gateway.historical import HistoricalSource
 
+    # Standard output is for the answer.
+    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
     return HistoricalSource(
         settings.require_databento_key(),
         dataset=settings.feed.dataset,

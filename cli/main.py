@@ -11,7 +11,9 @@ import typer
 
 from cli import (
     archive,
+    backfill,
     baselines,
+    bench,
     books,
     database,
     doctor,
@@ -19,6 +21,7 @@ from cli import (
     gaps,
     historical,
     parents,
+    schedule,
     signals,
     simulator,
     status,
@@ -40,10 +43,13 @@ app.command("book")(books.book)
 app.command("simulate")(simulator.simulate)
 app.command("evaluate")(evaluate.evaluate)
 app.command("gateway")(simulator.gateway)
+app.command("bench")(bench.bench)
 app.command("status")(status.status)
 app.command("doctor")(doctor.doctor)
 app.command("gaps")(gaps.gaps)
+app.command("backfill")(backfill.backfill)
 app.command("parents")(parents.parents)
+app.command("schedule")(schedule.schedule)
 app.add_typer(archive.app, name="archive")
 app.add_typer(baselines.app, name="baselines")
 app.add_typer(signals.app, name="signals")

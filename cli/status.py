@@ -88,8 +88,9 @@ def status_table(found: dict[str, Any]) -> Any:
     state = run["status"] if found["alive"] or run["active_shard"] is None else "dead"
     table.add_row("run", f"{run['id']} · shard {run['shard']} · {run['source'].upper()}")
     table.add_row("state", state + (f" ({run['error']})" if run["error"] else ""))
-    if health.get("feed_error") and health.get("feed_state") not in ("live", "replaying"):
-        table.add_row("feed", f"{health['feed_state']}: {health['feed_error']}")
+    told = health.get("feed_error") if run["feed_state"] not in ("live", "replaying") else None
+    feed = run["feed_state"] or "not heard of yet"
+    table.add_row("feed", f"{feed}: {told}" if told else feed)
     table.add_row("session", f"{run['session_date']} · profile {run['profile']}")
     table.add_row("last record", age(run["last_record_ns"]))
     table.add_row(

@@ -80,3 +80,9 @@ def print_table(table: Table) -> None:
     from rich.console import Console
 
     Console(width=None if Console().is_terminal else _WIDER_THAN_ANY_TABLE).print(table)
+
+
+def money(micro_dollars: int) -> str:
+    """Return an amount in US dollars, to the cent or as finely as a small one needs."""
+    digits = 2 if micro_dollars % 10_000 == 0 or micro_dollars >= 1_000_000 else 6
+    return f"${micro_dollars / 1_000_000:,.{digits}f}"

@@ -8,11 +8,20 @@ it is handed the frozen parameters that `Settings.engine_params` builds.
 from __future__ import annotations
 
 import os
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from ifd.errors import ConfigurationError
@@ -38,8 +47,12 @@ class FeedSettings(_Section):
     port: int = Field(13000, ge=1, le=65535, description="gateway port")
     simulated: bool = Field(False, description="true when the gateway is the local exchange")
     shard: str = Field("nq", description="name of this set of parents")
-    parents: list[str] = Field(default_factory=list, description="option parents, e.g. NQ.OPT")
-    futures: list[str] = Field(default_factory=list, description="future parents, e.g. NQ.FUT")
+    parents: list[str] = Field(
+        default_factory=list, description="option parents, e.g. NQ.OPT; empty: those of the shard"
+    )
+    futures: list[str] = Field(
+        default_factory=list, description="future parents, e.g. NQ.FUT; empty: those of the shard"
+    )
     heartbeat_seconds: int = Field(30, ge=5, le=1800, description="gateway heartbeat interval")
     queue_events: int = Field(50_000, ge=1_000, description="events between socket and engine")
     queue_policy: Literal["block", "spill"] = Field(
@@ -62,6 +75,13 @@ class FeedSettings(_Section):
     def gateway_host(self) -> str:
         """Host to connect to."""
         return self.host or f"{self.dataset.lower().replace('.', '-')}.lsg.databento.com"
+
+
+class ShardSettings(_Section):
+    """What one shard streams: a stream, an archive and a coverage of its own."""
+
+    parents: list[str] = Field(description="option parents, e.g. ES.OPT")
+    futures: list[str] = Field(default_factory=list, description="future parents, e.g. ES.FUT")
 
 
 class HistoricalSettings(_Section):
@@ -95,8 +115,30 @@ class SessionSettings(_Section):
 class WindowSettings(_Section):
     """Pressure windows and bars."""
 
-    length_seconds: int = Field(60, ge=1, le=3600)
+    length_seconds: int = Field(
+        60, ge=1, le=3600, description="primary length: what baselines and signals speak of"
+    )
+    lengths_seconds: list[int] = Field(
+        default_factory=lambda: [1, 10, 60, 300],
+        description="all lengths, each a multiple of the one before",
+    )
     bar_minutes: list[int] = Field(default_factory=lambda: [1, 5])
+
+    @model_validator(mode="after")
+    def _lengths_are_nested(self) -> WindowSettings:
+        try:
+            self.params().nested_lengths_ns()
+        except ConfigurationError as error:
+            raise ValueError(str(error)) from error
+        return self
+
+    def params(self) -> WindowParams:
+        """Return the frozen parameters of the windows."""
+        return WindowParams(
+            length_ns=self.length_seconds * NANOS_PER_SECOND,
+            lengths_ns=tuple(length * NANOS_PER_SECOND for length in self.lengths_seconds),
+            bar_intervals_ns=tuple(minutes * NANOS_PER_MINUTE for minutes in self.bar_minutes),
+        )
 
 
 class BaselineSettings(_Section):
@@ -105,6 +147,9 @@ class BaselineSettings(_Section):
     sessions: int = Field(20, ge=1, le=250)
     bucket_minutes: int = Field(30, ge=1, le=390)
     min_sessions: int = Field(3, ge=1)
+    directory: Path = Field(
+        Path("var/baselines"), description="sessions computed before; shared by all workers"
+    )
 
 
 class DetectionSettings(_Section):
@@ -136,6 +181,31 @@ class ArchiveSettings(_Section):
     flush_seconds: float = Field(1.0, gt=0)
 
 
+class BudgetSettings(_Section):
+    """What may be spent, in US dollars a UTC day and a calendar month."""
+
+    backfill_daily: Decimal = Field(Decimal(20), ge=0, description="history that fills holes")
+    backfill_monthly: Decimal = Field(Decimal(200), ge=0)
+
+
+class BackfillSettings(_Section):
+    """How holes are filled."""
+
+    directory: Path = Field(Path("var/backfill"), description="downloads until they are archived")
+    replay_hours: float = Field(
+        23.0, ge=0, le=24, description="younger holes are replayed by the live gateway, free"
+    )
+    overlap_seconds: float = Field(
+        2.0, gt=0, description="asked for on both sides of a hole; what is there is dropped"
+    )
+    settle_seconds: float = Field(
+        60.0, ge=0, description="a hole must have ended so long ago before it is filled"
+    )
+    max_attempts: int = Field(6, ge=1, description="then a hole is given up, visibly")
+    first_wait_seconds: float = Field(60.0, gt=0, description="after a failure; it doubles")
+    max_wait_seconds: float = Field(3_600.0, gt=0)
+
+
 class DashboardSettings(_Section):
     """The web page."""
 
@@ -144,10 +214,34 @@ class DashboardSettings(_Section):
 
 
 class PrefectSettings(_Section):
-    """The Prefect server that `ifd up` starts."""
+    """The Prefect server that `ifd up` starts, and how streams and baselines run under it."""
 
     port: int = Field(4200, ge=1, le=65535)
     work_pool: str = "ifd"
+    ui_url: str | None = Field(
+        None, description="address of Prefect's pages in links; empty: this machine"
+    )
+    task_runner: Literal["threads", "processes", "dask"] = Field(
+        "processes", description="where the sessions of the baselines are computed"
+    )
+    task_workers: int | None = Field(
+        None, ge=1, description="threads or processes at once; empty: one a core"
+    )
+    dask_address: str | None = Field(
+        None, description="scheduler of a Dask cluster, tcp://HOST:8786; empty: a local cluster"
+    )
+    restarts_an_hour: int = Field(
+        6, ge=0, description="how often the watchdog starts a shard's stream again"
+    )
+
+    @property
+    def pages(self) -> str:
+        """Address of Prefect's pages, without a slash at the end."""
+        return (self.ui_url or f"http://127.0.0.1:{self.port}").rstrip("/")
+
+    def flow_run_page(self, flow_run_id: str | None) -> str | None:
+        """Return the address of a flow run's page, None for a run without Prefect."""
+        return None if flow_run_id is None else f"{self.pages}/runs/flow-run/{flow_run_id}"
 
 
 class Settings(BaseSettings):
@@ -165,6 +259,7 @@ class Settings(BaseSettings):
     database_url: str = DEFAULT_DATABASE_URL
     log_directory: Path = Path("var/log")
     feed: FeedSettings = FeedSettings()
+    shards: dict[str, ShardSettings] = Field(default_factory=dict)
     historical: HistoricalSettings = HistoricalSettings()
     session: SessionSettings = SessionSettings()
     windows: WindowSettings = WindowSettings()
@@ -172,6 +267,8 @@ class Settings(BaseSettings):
     detection: DetectionSettings = DetectionSettings()
     alerts: AlertSettings = AlertSettings()
     archive: ArchiveSettings = ArchiveSettings()
+    budget: BudgetSettings = BudgetSettings()
+    backfill: BackfillSettings = BackfillSettings()
     dashboard: DashboardSettings = DashboardSettings()
     prefect: PrefectSettings = PrefectSettings()
 
@@ -199,6 +296,26 @@ class Settings(BaseSettings):
         """Environment over everything that `load_settings` read from YAML."""
         return (env_settings, init_settings)
 
+    def of_shard(self, name: str) -> Settings:
+        """Return these settings for another shard, with its parents.
+
+        Raises
+        ------
+        ConfigurationError
+            If no such shard is configured.
+        """
+        if name == self.feed.shard:
+            return self
+        if name not in self.shards:
+            raise ConfigurationError(
+                f"there is no shard {name!r}: add its parents under shards, or choose one of "
+                f"{', '.join(sorted({*self.shards, self.feed.shard}))}"
+            )
+        chosen = self.shards[name].model_dump()
+        return self.model_copy(
+            update={"feed": self.feed.model_copy(update={"shard": name, **chosen})}
+        )
+
     def require_databento_key(self) -> str:
         """Return the Databento key, for the one place that needs it in the clear.
 
@@ -224,10 +341,7 @@ class Settings(BaseSettings):
         """Return the frozen parameters the engine is built with."""
         return EngineParams(
             profile=self.profile,
-            windows=WindowParams(
-                length_ns=self.windows.length_seconds * NANOS_PER_SECOND,
-                bar_intervals_ns=tuple(m * NANOS_PER_MINUTE for m in self.windows.bar_minutes),
-            ),
+            windows=self.windows.params(),
             baseline=BaselineParams(
                 sessions=self.baseline.sessions,
                 bucket_ns=self.baseline.bucket_minutes * NANOS_PER_MINUTE,
@@ -278,7 +392,7 @@ def load_settings(*, profile: str | None = None, database_url: str | None = None
         )
     values = _merge(base, _read_yaml(path)) | {"profile": name}
     try:
-        settings = Settings(**values)
+        settings = _with_parents(Settings(**values))
     except ValidationError as error:
         problems = "; ".join(
             f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}"
@@ -289,6 +403,24 @@ def load_settings(*, profile: str | None = None, database_url: str | None = None
     if database_url:
         given["database_url"] = database_url
     return settings.model_copy(update=given)
+
+
+def _with_parents(settings: Settings) -> Settings:
+    """Fill in the parents of the shard where the feed names none of its own."""
+    feed = settings.feed
+    shard = settings.shards.get(feed.shard)
+    if shard is None:
+        if not feed.parents:
+            raise ConfigurationError(
+                f"nobody says what shard {feed.shard!r} streams: add it under shards, or set "
+                "feed.parents"
+            )
+        return settings
+    filled = {
+        "parents": feed.parents or shard.parents,
+        "futures": feed.futures or shard.futures,
+    }
+    return settings.model_copy(update={"feed": feed.model_copy(update=filled)})
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

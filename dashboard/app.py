@@ -123,9 +123,15 @@ class Dashboard:
             "profile": run.get("profile"),
             "source": run.get("source"),
             "last_seq": self.hub.last_seq,
-            "prefect_url": self._prefect_url,
+            "prefect_url": self._prefect_page(run.get("flow_run_id")),
             "notice": self.follower.notice,
         }
+
+    def _prefect_page(self, flow_run_id: str | None) -> str | None:
+        """Return where the link to Prefect leads: to the run that streams, when it is Prefect's."""
+        if self._prefect_url is None or flow_run_id is None:
+            return self._prefect_url
+        return f"{self._prefect_url.rstrip('/')}/runs/flow-run/{flow_run_id}"
 
     async def _websocket(self, socket: WebSocket) -> None:
         given = socket.query_params.get("since", "")

@@ -10,6 +10,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from models.operations import FEED_STATES
+
 _LATENCY_BUCKETS: Final = (
     0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 10.0,
 )  # fmt: skip
@@ -32,6 +34,15 @@ class _StreamCollector(Collector):
             if isinstance(value, int | float):
                 name = f"ifd_stream_{_NOT_IN_A_NAME.sub('_', name)}"
                 yield GaugeMetricFamily(name, "newest value the stream reported", float(value))
+        yield self._state()
+
+    def _state(self) -> Metric:
+        """Return a gauge for each state of the feed's session, 1 for that it is in."""
+        gauge = GaugeMetricFamily("ifd_stream_feed_state", "1: its state", labels=["state"])
+        now = self._newest().get("feed_state")
+        for state in FEED_STATES:
+            gauge.add_metric([state], float(state == now))
+        return gauge
 
 
 class Metrics:

@@ -1,4 +1,6 @@
-"""Apply prefect.yaml to a Prefect server: `python -m deployments.apply`. Safe to repeat.
+"""Apply prefect.yaml and automations.yaml to a Prefect server: `python -m deployments.apply`.
+
+Safe to repeat.
 
 Creates the process work pool, then runs `prefect deploy --all` unless the server already holds
 this very version: a look takes milliseconds, deploying six seconds. Prefect is not imported here.
@@ -16,6 +18,7 @@ from typing import Final
 import yaml
 
 from config.settings import load_settings
+from deployments.automations import apply_automations
 from deployments.steps import ROOT, deployed_version
 from ifd.errors import EnvironmentProblemError, IfdError
 from runtime.prefect_services import PrefectApi, api_url
@@ -60,6 +63,7 @@ def apply(api: PrefectApi, *, again: bool = False) -> Applied:
     changed = again or any(held.get(name) != version for name in names)
     if changed:
         _deploy_all(api.url)
+    apply_automations(api, load_settings().slack_webhook_url)
     return Applied(pool, names, version, changed)
 
 

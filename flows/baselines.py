@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from prefect import flow
 from prefect.client.schemas.objects import State
+from prefect.runtime import flow_run
 from prefect.states import Completed
 
 from ifd.clock import SystemClock
 from ifd.sessions import session_date
 from models.base import make_engine
 from models.database import require_current
+from runtime.session_parts import by_session
 from runtime.supervisor import settings_of
 from tasks.artifacts import publish_baselines
-from tasks.baselines import choose_files, coverage, rebuild_from
+from tasks.baselines import choose_sessions, compute_sessions, coverage, merge_sessions
 from tasks.parents import check_parents
+from tasks.runners import task_runner
 
 
 def name_run() -> str:
-    """Return the run's name in the UI: `baselines 2026-11-24`."""
-    return f"baselines {session_date(SystemClock().now_ns())}"
+    """Return the run's name in the UI: `baselines nq 2026-11-24`."""
+    settings = settings_of(flow_run.parameters.get("shard"))
+    return f"baselines {settings.feed.shard} {session_date(SystemClock().now_ns())}"
 
 
-@flow(name="ifd-baselines", flow_run_name=name_run)
+@flow(name="ifd-baselines", flow_run_name=name_run, task_runner=task_runner())
 def rebuild_baselines(
     shard: str | None = None,
     profile: str | None = None,
@@ -40,13 +46,15 @@ def rebuild_baselines(
     require_current(settings.database_url)
     engine = make_engine(settings.database_url)
     drift = check_parents(shard=settings.feed.shard, profile=settings.profile)
-    chosen = files or [str(path) for path in choose_files(engine, settings)]
-    if not chosen:
+    if files:
+        sessions = by_session(map(Path, files), [Path(each) for each in definitions or ()])
+    else:
+        sessions = choose_sessions(engine, settings)
+    if not sessions:
         reason = f"the archive of shard {settings.feed.shard} holds no whole session yet"
         return Completed(name="NothingToLearnFrom", message=reason)
-    made = rebuild_from(
-        chosen, definitions or [], shard=settings.feed.shard, profile=settings.profile
-    )
+    where = {"shard": settings.feed.shard, "profile": settings.profile}
+    made = merge_sessions(compute_sessions(sessions, **where), **where)
     if not made.rows:
         reason = f"{made.records:,} records held no window of a defined option"
         return Completed(name="NothingToLearnFrom", message=reason)

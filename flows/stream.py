@@ -18,6 +18,7 @@ from ifd.sessions import session_date
 from models.base import make_engine
 from models.database import require_current
 from runtime.market_hours import market_hours
+from runtime.plots import throughput
 from runtime.summary import headline, summarize
 from runtime.supervisor import settings_of, start_stream
 from tasks.artifacts import publish_stream
@@ -62,7 +63,12 @@ def stream_market(
         return Completed(name="AlreadyStreaming", message=str(error))
     supervise(stream, engine, clock=clock, closes_ns=hours.closes_ns)
     summary = summarize(engine, stream.run_id)
-    publish_stream(summary, dashboard_url=settings.alerts.dashboard_url, log=str(stream.log))
+    publish_stream(
+        summary,
+        throughput(engine, stream.run_id),
+        dashboard_url=settings.alerts.dashboard_url,
+        log=str(stream.log),
+    )
     if summary.run.status == "drained":
         return Completed(message=headline(summary))
     return Failed(message=headline(summary))

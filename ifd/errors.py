@@ -24,6 +24,7 @@ IfdError
 │   ├── HistoryUnlicensedError       it takes a license this account has not
 │   ├── RangeUnavailableError        the range is not (yet) there: ask for another
 │   └── BudgetExceededError          it would cost more than may be spent
+├── BackfillBusyError                another process fills the holes of this shard
 └── AlreadyStreamingError            another process streams this shard
 """
 
@@ -162,14 +163,9 @@ class HistoryError(IfdError):
 class HistoryDelayedError(HistoryError):
     """The provider is busy, broken or unreachable, and stayed so while it was asked again."""
 
-    def __init__(
-        self, reason: str, *, retry_after_ns: int | None = None, bytes_received: int = 0
-    ) -> None:
+    def __init__(self, reason: str, *, retry_after_ns: int | None = None) -> None:
         self.retry_after_ns = retry_after_ns
-        super().__init__(
-            f"history is not to be had now ({reason}): try again later",
-            bytes_received=bytes_received,
-        )
+        super().__init__(f"history is not to be had now ({reason}): try again later")
 
 
 class DownloadBrokenError(HistoryError):
@@ -208,6 +204,16 @@ class BudgetExceededError(HistoryError):
         super().__init__(
             f"this costs ${needed_micro_dollars / 1e6:,.6f} and ${left_micro_dollars / 1e6:,.6f} "
             "may still be spent: raise the cap, or ask for less"
+        )
+
+
+class BackfillBusyError(IfdError):
+    """Another process of this machine fills the holes of this shard."""
+
+    def __init__(self, shard: str) -> None:
+        self.shard = shard
+        super().__init__(
+            f"another process is filling the holes of shard {shard}: wait until it is done"
         )
 
 

@@ -4,21 +4,54 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import json
 from typing import Any, Final
 
+from ifd.errors import ConfigurationError
 from ifd.units import NANOS_PER_MINUTE, NANOS_PER_SECOND
 
+ASSUMED_VOLATILITY: Final = 0.20
+"""Yearly volatility of an option without a price of its own: the usual level of the Nasdaq-100."""
+SHORTEST_LIFE_YEARS: Final = 1.0 / 365.0
+"""Under that volatility an option of less than a day is one of a day: its delta would be a step."""
 BASELINE_MEASURES: Final = 1
 """Raised when a measure or a statistic is defined anew, so that old rows are never read."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class WindowParams:
-    """Event-time windows, aligned to the clock; bars of the future come from the same pass."""
+    """Event-time windows, aligned to the clock; bars of the future come from the same pass.
+
+    `length_ns` is the primary length, which baselines and signals speak of; `lengths_ns` are all,
+    shortest first.
+    """
 
     length_ns: int = 60 * NANOS_PER_SECOND
+    lengths_ns: tuple[int, ...] = tuple(n * NANOS_PER_SECOND for n in (1, 10, 60, 300))
     bar_intervals_ns: tuple[int, ...] = (NANOS_PER_MINUTE, 5 * NANOS_PER_MINUTE)
+
+    def nested_lengths_ns(self) -> tuple[int, ...]:
+        """Return `lengths_ns`.
+
+        Raises
+        ------
+        ConfigurationError
+            If one is not a multiple of the one before, or the primary is not among them.
+        """
+        lengths = self.lengths_ns
+        nested = all(
+            longer > length > 0 and longer % length == 0
+            for length, longer in itertools.pairwise(lengths)
+        )
+        if not nested or self.length_ns not in lengths:
+            seconds = ", ".join(f"{length / NANOS_PER_SECOND:g}" for length in lengths)
+            raise ConfigurationError(
+                f"windows of {seconds} seconds cannot be used: each length must be a multiple of "
+                f"the one before, and {self.length_ns / NANOS_PER_SECOND:g} seconds, the primary "
+                "length, one of them"
+            )
+        return lengths
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

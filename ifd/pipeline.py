@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import pickle
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from ifd.baseline import Baselines
@@ -21,21 +21,15 @@ from ifd.params import EngineParams
 from ifd.records import MboArray
 from ifd.signals import Signal
 from ifd.symbols import Instrument
-from ifd.windows import FAR, Bar, InstrumentFlow, PressureWindow, WindowStage
+from ifd.windows import FAR, Bar, BookFault, PressureWindow
+from ifd.windows.stage import WindowStage
 
-_SNAPSHOT_FORMAT: Final = "ifd-pipeline-1"
+_SNAPSHOT_FORMAT: Final = "ifd-pipeline-2"
 _SNAPSHOT_CLASSES: Final = frozenset(
     {
-        ("collections", "deque"),
-        ("ifd.book.order_book", "OrderBook"),
-        ("ifd.book.side", "BookSide"),
-        ("ifd.book.side", "Level"),
-        ("ifd.book.side", "Order"),
         ("ifd.detection.flows", "FlowGroups"),
         ("ifd.detection.flows", "FlowLedger"),
         ("ifd.detection.flows", "Held"),
-        ("ifd.metrics", "EngineCounters"),
-        ("ifd.params", "WindowParams"),
         ("ifd.pressure", "ChainPressure"),
         ("ifd.pressure", "Lean"),
         ("ifd.signals", "Action"),
@@ -44,13 +38,6 @@ _SNAPSHOT_CLASSES: Final = frozenset(
         ("ifd.signals", "Tier"),
         ("ifd.symbols", "DatedInstruments"),
         ("ifd.symbols", "Instrument"),
-        ("ifd.tape", "Print"),
-        ("ifd.tape", "Tape"),
-        ("ifd.windows.facts", "Bar"),
-        ("ifd.windows.facts", "OpenBar"),
-        ("ifd.windows.facts", "OpenWindow"),
-        ("ifd.windows.facts", "PressureWindow"),
-        ("ifd.windows.flow", "InstrumentFlow"),
         ("ifd.windows.stage", "WindowStage"),
     }
 )
@@ -60,12 +47,15 @@ _SNAPSHOT_CLASSES: Final = frozenset(
 class Output:
     """What one update gave, in the order it happened.
 
-    `bars` are those that changed, closed ones first, each in its newest state.
+    `windows` are those of the primary and of longer lengths that closed; `bars` those that changed,
+    closed ones first, each in its newest state; `faults` say where a book that was complete became
+    incomplete, or whole again.
     """
 
     signals: list[Signal]
-    windows: list[PressureWindow]
+    windows: Sequence[PressureWindow]
     bars: list[Bar]
+    faults: list[BookFault] = dataclasses.field(default_factory=list)
 
 
 class Pipeline:
@@ -90,14 +80,16 @@ class Pipeline:
 
     def update(self, records: MboArray) -> Output:
         """Take in MBO records in wire order; the array is only read."""
-        return self._collect(self._stage.update(records))
+        signals = list(self._judge(records))
+        self._signals += len(signals)
+        return self._collect(signals)
 
     def finish(self) -> Output:
         """Close what is open and give out what was held: the input has ended."""
-        output = self._collect(self._stage.finish())
-        output.signals = self._detector.release(FAR)
-        self._signals += len(output.signals)
-        return output
+        self._stage.finish()
+        signals = self._detector.release(FAR)
+        self._signals += len(signals)
+        return self._collect(signals)
 
     def snapshot(self) -> bytes:
         """Return the whole state between two updates."""
@@ -131,36 +123,39 @@ class Pipeline:
         self._detector.restore(detector)
         self._signals = signals
 
-    def _collect(self, events: Iterator[PressureWindow | InstrumentFlow | int]) -> Output:
-        signals: list[Signal] = []
-        windows: list[PressureWindow] = []
-        for event in events:
-            if isinstance(event, PressureWindow):
-                windows.append(event)
-            elif isinstance(event, int):
-                signals += self._detector.release(event)
-                self._stage.wake_at = self._detector.due
-            elif event.is_option:
-                signal = self._detector.evaluate(event, self._stage.underlying_price(event))
+    def _judge(self, records: MboArray) -> Iterator[Signal]:
+        stage, detector = self._stage, self._detector
+        for event in stage.update(records):
+            if isinstance(event, int):
+                yield from detector.release(event)
+            else:
+                signal = detector.evaluate(event, stage.underlying_price(event.instrument))
                 if signal is not None:
-                    signals.append(signal)
-                self._stage.wake_at = self._detector.due
-        self._signals += len(signals)
-        return Output(signals, windows, self._stage.take_bars())
+                    yield signal
+            stage.wake_at = detector.due
+
+    def _collect(self, signals: list[Signal]) -> Output:
+        stage = self._stage
+        return Output(signals, stage.take_windows(), stage.take_bars(), stage.take_faults())
 
 
 def session_windows(
     arrays: Iterable[MboArray], instruments: Iterable[Instrument], params: EngineParams
 ) -> Iterator[PressureWindow]:
-    """Yield every closed window of a stream, without judging any: what baselines are made of."""
-    stage = WindowStage(params.windows)
+    """Yield every closed window of the primary length, without judging any.
+
+    That is what baselines are made of.
+    """
+    windows = dataclasses.replace(params.windows, lengths_ns=(params.windows.length_ns,))
+    stage = WindowStage(windows)
     stage.define(instruments)
     for records in arrays:
-        for event in stage.update(records):
-            if isinstance(event, PressureWindow):
-                yield event
+        stage.pass_over(records)
         stage.take_bars()
-    yield from stage.finish()
+        stage.take_faults()
+        yield from stage.take_windows()
+    stage.finish()
+    yield from stage.take_windows()
 
 
 class _Unpickler(pickle.Unpickler):

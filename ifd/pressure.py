@@ -2,8 +2,9 @@
 
 A window's pressure is measured by four numbers (`METRICS`), the same for a live window and for the
 past ones its baseline is made of. The pressure ratio is shrunk towards 1, so that three lots in a
-thin strike do not look like three hundred. Across the chain volumes are weighted with a delta from
-moneyness alone: the volatility is assumed, since only the order of strikes matters here.
+thin strike do not look like three hundred. Across the chain volumes are weighted with each option's
+own delta (`ifd.options`). Moneyness is in assumed deviations, since only the order of strikes
+matters there.
 """
 
 from __future__ import annotations
@@ -12,16 +13,13 @@ import dataclasses
 import math
 from typing import Final, NamedTuple
 
+from ifd.params import ASSUMED_VOLATILITY, SHORTEST_LIFE_YEARS
 from ifd.symbols import Instrument
-from ifd.units import NANOS_PER_SECOND
+from ifd.units import DELTA_SCALE, NANOS_PER_YEAR
 from ifd.windows import InstrumentFlow, OpenWindow, PressureWindow
 
 SHRINK_LOTS: Final = 5.0
 """Lots added to both sides of the pressure ratio."""
-ASSUMED_VOLATILITY: Final = 0.20
-"""Yearly volatility behind moneyness and delta: the usual level of the Nasdaq-100."""
-SHORTEST_LIFE_YEARS: Final = 1.0 / 365.0
-"""An option of less than a day is treated as one of a day: its delta would be a step."""
 COORDINATION_LOTS: Final = 50.0
 """Delta-weighted lots elsewhere in the chain that make its lean half believed."""
 
@@ -31,8 +29,6 @@ PRESSURE_RATIO: Final = "pressure_ratio"
 ORDER_FLOW_IMBALANCE: Final = "order_flow_imbalance"
 METRICS: Final = (SIGNED_VOLUME, TOTAL_VOLUME, PRESSURE_RATIO, ORDER_FLOW_IMBALANCE)
 """Absolute signed lots, sided and unsided lots, shrunk ratio, imbalance of the touch."""
-
-_NANOS_PER_YEAR: Final = 365 * 24 * 3600 * NANOS_PER_SECOND
 
 
 def pressure_ratio(buy_volume: int, sell_volume: int) -> float:
@@ -78,21 +74,9 @@ def standard_moneyness(instrument: Instrument, underlying_price: int, ts: int) -
     assert instrument.strike_price is not None  # asked of options only
     if underlying_price <= 0 or instrument.strike_price <= 0:
         return 0.0
-    life = max((instrument.expiration_ns - ts) / _NANOS_PER_YEAR, SHORTEST_LIFE_YEARS)
+    life = max((instrument.expiration_ns - ts) / NANOS_PER_YEAR, SHORTEST_LIFE_YEARS)
     distance = math.log(instrument.strike_price / underlying_price)
     return distance / (ASSUMED_VOLATILITY * math.sqrt(life))
-
-
-def delta_proxy(instrument: Instrument, underlying_price: int | None, ts: int) -> float:
-    """Return a rough delta, -1..1: the normal probability of ending in the money.
-
-    Without a price of the underlying every option counts as at the money.
-    """
-    moneyness = (
-        0.0 if underlying_price is None else standard_moneyness(instrument, underlying_price, ts)
-    )
-    call_delta = 0.5 * math.erfc(moneyness / math.sqrt(2.0))
-    return call_delta if instrument.right == "C" else call_delta - 1.0
 
 
 class Lean(NamedTuple):
@@ -125,18 +109,15 @@ class ChainPressure:
         self._starts: dict[str, int] = {}
         self._leans: dict[str, dict[int, Lean]] = {}
 
-    def update(self, flow: InstrumentFlow, underlying_price: int | None) -> None:
+    def update(self, flow: InstrumentFlow) -> None:
         """Take note of an option in which an event with trades has just ended."""
         instrument, window = flow.instrument, flow.window
-        assert instrument is not None
-        assert window is not None
         chain = instrument.underlying
         if self._starts.get(chain, -1) < window.start:
             self._starts[chain] = window.start
             self._leans[chain] = {}
         signed = window.signed_volume
-        delta = delta_proxy(instrument, underlying_price, flow.event_ts)
-        lean = Lean(instrument, signed, delta * signed)
+        lean = Lean(instrument, signed, flow.delta / DELTA_SCALE * signed)
         self._leans[chain][instrument.instrument_id] = lean
 
     def view(self, instrument: Instrument) -> ChainView:

@@ -8,8 +8,12 @@ from typing import Final
 NANOS_PER_SECOND: Final = 1_000_000_000
 NANOS_PER_MINUTE: Final = 60 * NANOS_PER_SECOND
 NANOS_PER_MILLISECOND: Final = 1_000_000
+NANOS_PER_YEAR: Final = 365 * 24 * 3600 * NANOS_PER_SECOND
+"""Of 365 days, as option prices count them."""
 PRICE_SCALE: Final = 1_000_000_000
 """One unit of price on the wire is 1e-9."""
+DELTA_SCALE: Final = 1_000_000
+"""Deltas are in millionths, as integers: their sums do not depend on the order of summing."""
 UNDEFINED_PRICE: Final = 2**63 - 1
 UNDEFINED_TIMESTAMP: Final = 2**64 - 1
 

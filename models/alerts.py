@@ -1,4 +1,4 @@
-"""The alert outbox: stored with its signal, claimed by one worker at a time, settled once.
+"""The alert outbox: stored with its subject, claimed by one worker at a time, settled once.
 
     pending ──claim──► sending ──► sent
        ▲                  ├──────► pending  (not delivered, due again later)
@@ -22,7 +22,7 @@ from sqlmodel import Session, SQLModel, col, select
 
 from models.base import transaction
 from models.market import InstrumentRow
-from models.signals import AlertOutboxRow, SignalRow
+from models.signals import AlertOutboxRow, NoticeRow, SignalRow
 
 NEVER: Final = 2**63 - 1
 """A `next_try_ns` that is never due."""
@@ -32,14 +32,15 @@ STATES: Final = ("pending", "sending", "sent", "unknown", "failed")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Claim:
-    """An alert in hand.
+    """An alert in hand: of a signal or of a notice, never of both.
 
     `uncertain` is True when an earlier attempt may have been delivered; `multiplier` is US dollars
     a point, None when no definition of the instrument is stored.
     """
 
     alert: AlertOutboxRow
-    signal: SignalRow
+    signal: SignalRow | None
+    notice: NoticeRow | None
     multiplier: float | None
     uncertain: bool
 
@@ -117,9 +118,12 @@ def claim_due(
         if taken.rowcount != 1:  # another worker was faster
             return None
         session.refresh(alert)
+        if alert.notice_key is not None:
+            notice = session.get_one(NoticeRow, alert.notice_key)
+            return Claim(alert, None, notice, None, uncertain)
         signal = session.exec(select(SignalRow).where(SignalRow.signal_id == alert.signal_id)).one()
         instrument = session.get(InstrumentRow, (signal.session_date, signal.instrument_id))
-        return Claim(alert, signal, instrument.multiplier if instrument else None, uncertain)
+        return Claim(alert, signal, None, instrument.multiplier if instrument else None, uncertain)
 
 
 def mark_sent(

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlmodel import Field, Index, SQLModel
 
 from models.base import BigInt, Json
+
+
+def _later_column() -> Any:
+    # Any: a field of whatever type it is annotated with.
+    return Field(default=0, sa_type=BigInt, sa_column_kwargs={"server_default": "0"})
 
 
 class InstrumentRow(SQLModel, table=True):
@@ -31,7 +38,10 @@ class InstrumentRow(SQLModel, table=True):
 
 
 class PressureWindowRow(SQLModel, table=True):
-    """Pressure of one instrument in one closed window of event time."""
+    """Pressure of one instrument in one closed window of the primary length or a longer one.
+
+    What was stored before a column existed holds 0 in it.
+    """
 
     __tablename__ = "pressure_window"
     __table_args__ = (Index("ix_pressure_window_session", "session_date", "window_start"),)
@@ -59,6 +69,17 @@ class PressureWindowRow(SQLModel, table=True):
     order_flow_imbalance: int = Field(sa_type=BigInt)
     mid_open: int | None = Field(default=None, sa_type=BigInt)
     mid_close: int | None = Field(default=None, sa_type=BigInt)
+    unsided_trades: int = _later_column()
+    cancels: int = _later_column()
+    bid_refills: int = _later_column()
+    ask_refills: int = _later_column()
+    depth_imbalance: int = _later_column()
+    quoted_ns: int = _later_column()
+    touch_changes: int = _later_column()
+    quoted_events: int = _later_column()
+    spread_sum: int = _later_column()
+    delta_volume: int = _later_column()
+    delta_imbalance: int = _later_column()
 
 
 class BarRow(SQLModel, table=True):

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from sqlmodel import Field, Index, SQLModel, UniqueConstraint
 
 from models.base import BigInt, Json, Key
+
+FEED_STATES: Final = (
+    "connecting",
+    "authenticating",
+    "replaying",
+    "snapshot",
+    "live",
+    "reconnecting",
+    "closed",
+)
+"""What `stream_run.feed_state` may say once the feed has been heard of."""
 
 
 class StreamRunRow(SQLModel, table=True):
@@ -14,9 +25,9 @@ class StreamRunRow(SQLModel, table=True):
 
     `active_shard` equals `shard` while the run lives and is NULL afterwards; it is unique, so a
     second live run of a shard is refused by the database itself.
-    `status` is starting, streaming, draining, drained or failed; `feed_state` is connecting,
-    authenticating, replaying, snapshot, live, reconnecting or closed, and empty before it is known.
-    `caught_up`: what arrives is the present, so signals are given.
+    `status` is starting, streaming, draining, drained or failed; `feed_state` is one of
+    `FEED_STATES`, and empty before it is known.
+    `caught_up`: what arrives is the present, so signals are given. `pid` is a process of `host`.
     """
 
     __tablename__ = "stream_run"
@@ -30,6 +41,7 @@ class StreamRunRow(SQLModel, table=True):
     session_date: str = Field(max_length=10)
     status: str = Field(max_length=16)
     pid: int | None = None
+    host: str = Field(default="", max_length=255)
     flow_run_id: str | None = Field(default=None, max_length=36)
     started_ns: int = Field(sa_type=BigInt)
     heartbeat_ns: int = Field(sa_type=BigInt)

@@ -7,6 +7,7 @@ whose process is gone is ended as failed, and the claim goes through.
 
 from __future__ import annotations
 
+import platform
 from typing import Final
 
 import psutil
@@ -20,6 +21,8 @@ from models.base import transaction
 from models.operations import HealthSampleRow, StreamRunRow
 
 STALE_AFTER_NS: Final = 15 * NANOS_PER_SECOND
+GONE_AFTER_NS: Final = 60 * NANOS_PER_SECOND
+"""A process of another machine cannot be looked for; so long a silence is believed."""
 
 
 def claim_run(engine: Engine, run: StreamRunRow, *, now_ns: int) -> int:
@@ -51,9 +54,38 @@ def claim_run(engine: Engine, run: StreamRunRow, *, now_ns: int) -> int:
 
 def is_stale(run: StreamRunRow, *, now_ns: int) -> bool:
     """Return True when the run has no heartbeat and no process any more."""
-    if now_ns - run.heartbeat_ns < STALE_AFTER_NS:
+    silence_ns = now_ns - run.heartbeat_ns
+    if silence_ns < STALE_AFTER_NS:
         return False
+    if not is_local(run):
+        return silence_ns >= GONE_AFTER_NS
     return run.pid is None or not psutil.pid_exists(run.pid)
+
+
+def is_local(run: StreamRunRow) -> bool:
+    """Return True when the run's process is one of this machine."""
+    return run.host in ("", platform.node())
+
+
+def active_runs(session: Session) -> list[StreamRunRow]:
+    """Return the live runs of all shards."""
+    return list(
+        session.exec(
+            select(StreamRunRow)
+            .where(col(StreamRunRow.active_shard).is_not(None))
+            .order_by(col(StreamRunRow.id))
+        )
+    )
+
+
+def newest_runs(session: Session, session_date: str) -> list[StreamRunRow]:
+    """Return the newest run of every shard that streamed in a session."""
+    newest = (
+        select(func.max(StreamRunRow.id))
+        .where(StreamRunRow.session_date == session_date)
+        .group_by(col(StreamRunRow.shard))
+    )
+    return list(session.exec(select(StreamRunRow).where(col(StreamRunRow.id).in_(newest))))
 
 
 def active_run(session: Session, shard: str) -> StreamRunRow | None:
@@ -68,7 +100,7 @@ def latest_run(session: Session) -> StreamRunRow | None:
 
 def living_runs(session: Session, *, now_ns: int) -> set[int]:
     """Return the ids of the runs, of whatever shard, that may still write."""
-    rows = session.exec(select(StreamRunRow).where(col(StreamRunRow.active_shard).is_not(None)))
+    rows = active_runs(session)
     return {row.id for row in rows if row.id is not None and not is_stale(row, now_ns=now_ns)}
 
 
@@ -97,10 +129,19 @@ def end_run(
 ) -> None:
     """Mark a run as over (`drained` or `failed`); a run that is over already is left as it is."""
     with transaction(engine) as session:
-        run = session.get(StreamRunRow, run_id)
-        if run is not None and run.active_shard is not None:
-            _end(run, status, error, now_ns)
-            session.add(run)
+        end_run_in(session, run_id, status=status, now_ns=now_ns, error=error)
+
+
+def end_run_in(
+    session: Session, run_id: int, *, status: str, now_ns: int, error: str | None = None
+) -> bool:
+    """Do what `end_run` does in a transaction of the caller's; return whether the run lived."""
+    run = session.get(StreamRunRow, run_id)
+    if run is None or run.active_shard is None:
+        return False
+    _end(run, status, error, now_ns)
+    session.add(run)
+    return True
 
 
 def forget_health(engine: Engine, *, before_ns: int) -> int:

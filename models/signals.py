@@ -1,4 +1,4 @@
-"""Signals and the alerts owed for them: one transaction writes both."""
+"""Signals, notices, and what is owed for them: one transaction writes both."""
 
 from __future__ import annotations
 
@@ -93,17 +93,31 @@ class SignalRow(SQLModel, table=True):
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(Signal)}
 
 
+class NoticeRow(SQLModel, table=True):
+    """What operators are told of the platform itself; the key names the fact, once."""
+
+    __tablename__ = "notice"
+
+    notice_key: str = Field(primary_key=True, max_length=64)
+    title: str
+    text: str
+    link: str | None = None
+    created_ns: int = Field(sa_type=BigInt)
+
+
 class AlertOutboxRow(SQLModel, table=True):
-    """One alert owed: pending, sending, sent, unknown or failed."""
+    """One alert owed for a signal or a notice: pending, sending, sent, unknown or failed."""
 
     __tablename__ = "alert_outbox"
     __table_args__ = (
         UniqueConstraint("signal_id", "channel", "kind"),
+        UniqueConstraint("notice_key", "channel", "kind"),
         sa.Index("ix_alert_outbox_due", "state", "next_try_ns"),
     )
 
     id: int | None = Field(default=None, primary_key=True, sa_type=Key)
-    signal_id: str = Field(foreign_key="signal.signal_id", max_length=16)
+    signal_id: str | None = Field(default=None, foreign_key="signal.signal_id", max_length=16)
+    notice_key: str | None = Field(default=None, foreign_key="notice.notice_key", max_length=64)
     channel: str = Field(max_length=80)
     kind: str = Field(max_length=16, default="signal")
     state: str = Field(max_length=16, default="pending")

@@ -30,7 +30,7 @@ from models.database import require_current
 from models.operations import HealthSampleRow
 from models.watch import CommitWatch
 from sinks.delivery import Delivery, Verdict
-from sinks.messages import SlackMessage, signal_message
+from sinks.messages import SlackMessage, notice_message, signal_message
 from sinks.pacing import ChannelPace
 from sinks.slack import LOOPBACK, Sender, make_sender
 
@@ -128,14 +128,7 @@ class AlertWorker:
         return self._paces[channel]
 
     def _handle(self, sender: Sender, claim: alerts.Claim) -> None:
-        message = signal_message(
-            claim.signal,
-            kind=claim.alert.kind,
-            dashboard_url=self._settings.dashboard_url,
-            now_ns=self._clock.now_ns(),
-            max_age_ns=self._settings.max_age_seconds * NANOS_PER_SECOND,
-            multiplier=claim.multiplier,
-        )
+        message = self._message(claim)
         if claim.uncertain:
             delivery = self._look_up(sender, claim, message)
         else:
@@ -145,9 +138,23 @@ class AlertWorker:
         tell(
             "alert " + delivery.verdict.value,
             signal_id=claim.alert.signal_id,
+            notice_key=claim.alert.notice_key,
             channel=claim.alert.channel,
             attempt=claim.alert.attempts,
             reason=delivery.reason,
+        )
+
+    def _message(self, claim: alerts.Claim) -> SlackMessage:
+        if claim.notice is not None:
+            return notice_message(claim.notice)
+        assert claim.signal is not None
+        return signal_message(
+            claim.signal,
+            kind=claim.alert.kind,
+            dashboard_url=self._settings.dashboard_url,
+            now_ns=self._clock.now_ns(),
+            max_age_ns=self._settings.max_age_seconds * NANOS_PER_SECOND,
+            multiplier=claim.multiplier,
         )
 
     def _look_up(self, sender: Sender, claim: alerts.Claim, message: SlackMessage) -> Delivery:

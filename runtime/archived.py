@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from sqlalchemy.engine import Engine
 from sqlmodel import Session, col, select
 
-from ifd.replay import read_definitions
 from models.operations import ArchiveFileRow
+from runtime.session_parts import SessionFiles
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -22,6 +22,11 @@ class ArchivedSession:
     files: tuple[Path, ...]
     missing: tuple[Path, ...]
     records: int
+    checksums: dict[Path, str]
+
+    def to_files(self, definitions: Sequence[Path] = ()) -> SessionFiles:
+        """Return what the baselines read of it; its own files define its instruments."""
+        return SessionFiles(self.date, self.files, tuple(definitions), self.checksums)
 
 
 def archived_sessions(engine: Engine, shard: str, *, newest: int) -> list[ArchivedSession]:
@@ -40,16 +45,9 @@ def archived_sessions(engine: Engine, shard: str, *, newest: int) -> list[Archiv
 
 
 def _session(date: str, rows: Iterable[ArchiveFileRow]) -> ArchivedSession:
-    held = {Path(row.path): row.records for row in rows}
+    held = {Path(row.path): row for row in rows}
     files = tuple(path for path in held if path.is_file())
     missing = tuple(path for path in held if path not in files)
-    return ArchivedSession(date, files, missing, sum(held[path] for path in files))
-
-
-def defining(files: Iterable[Path]) -> list[Path]:
-    """Return the files that define instruments.
-
-    A recording of a live session carries its definitions where the connection was made, so a later
-    segment of the same session may hold none.
-    """
-    return [path for path in files if read_definitions(path)]
+    checksums = {path: str(row.sha256) for path, row in held.items() if row.sha256 is not None}
+    records = sum(held[path].records for path in files)
+    return ArchivedSession(date, files, missing, records, checksums)

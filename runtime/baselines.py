@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from sqlalchemy.engine import Engine
@@ -12,14 +12,18 @@ from ifd.baseline import BaselineBuilder
 from ifd.clock import Clock
 from ifd.errors import InputError
 from ifd.params import EngineParams
-from ifd.pipeline import session_windows
-from ifd.records import MboArray
-from ifd.replay import read_definitions, read_mbo, read_metadata
+from ifd.replay import read_definitions
 from ifd.symbols import DatedInstruments, Instrument
+from ifd.windows import PressureWindow
 from models.baselines import store_baselines
-
-OnRecords = Callable[[Path, int], None]
-"""Called with the file that is read and how many records just came from it."""
+from runtime.session_parts import (
+    OnRecords,
+    SessionPart,
+    by_session,
+    part_instruments,
+    part_windows,
+    windows_of,
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -52,8 +56,8 @@ def rebuild(
     Parameters
     ----------
     files : sequence of Path
-        DBN files of MBO records, whole sessions; they are read oldest first, and only the newest
-        sessions count, as many as the profile says.
+        DBN files of MBO records, whole sessions, in any order; only the newest sessions count, as
+        many as the profile says.
     definitions : sequence of Path
         DBN files that define the instruments.
     engine : Engine
@@ -65,29 +69,64 @@ def rebuild(
         If a file is missing, damaged or of another schema, or nothing is defined.
     """
     instruments = read_all_definitions(definitions)
+    records = 0
+
+    def count(path: Path, number: int) -> None:
+        nonlocal records
+        records += number
+        if on_records is not None:
+            on_records(path, number)
+
+    windows = (
+        window
+        for session in by_session(files, definitions)
+        for window in windows_of(session, instruments, params, on_records=count)
+    )
+    made = _store(windows, instruments, engine, params, clock=clock)
+    return dataclasses.replace(made, records=records)
+
+
+def merge(
+    parts: Sequence[SessionPart], engine: Engine, params: EngineParams, *, clock: Clock
+) -> Rebuilt:
+    """Replace the baselines of `params` by those of sessions that were computed one by one.
+
+    The result is that of `rebuild` over the same files, wherever and in whatever order the parts
+    were computed.
+    """
+    ordered = sorted(parts, key=lambda part: part.date)
+    # Parts that were given the same definitions hold them all: one of each is enough.
+    instruments = dict.fromkeys(one for part in ordered for one in part_instruments(part))
+    windows = (window for part in ordered for window in part_windows(part))
+    made = _store(windows, list(instruments), engine, params, clock=clock)
+    return dataclasses.replace(made, records=sum(part.records for part in parts))
+
+
+def _store(
+    windows: Iterable[PressureWindow],
+    instruments: Sequence[Instrument],
+    engine: Engine,
+    params: EngineParams,
+    *,
+    clock: Clock,
+) -> Rebuilt:
     builder = BaselineBuilder(params.baseline, DatedInstruments(instruments))
-    counted = _Counted(on_records)
-    windows = 0
-    for window in session_windows(counted.arrays(oldest_first(files)), instruments, params):
+    number = 0
+    for window in windows:
         builder.add(window)
-        windows += 1
+        number += 1
     stats = builder.build()
     sessions = tuple(builder.sessions)
     rows = store_baselines(engine, params, stats, clock=clock)
     return Rebuilt(
         sessions=sessions,
-        records=counted.records,
-        windows=windows,
+        records=0,
+        windows=number,
         keys=len({stat.key for stat in stats}),
         rows=rows,
         as_of=sessions[-1] if sessions else None,
         fingerprint=params.baseline_fingerprint(),
     )
-
-
-def oldest_first(files: Iterable[Path]) -> list[Path]:
-    """Return DBN files in the order of the time they begin at."""
-    return sorted(files, key=lambda path: read_metadata(path).start)
 
 
 def read_all_definitions(files: Iterable[Path]) -> list[Instrument]:
@@ -108,19 +147,3 @@ def read_all_definitions(files: Iterable[Path]) -> list[Instrument]:
             )
         instruments += found
     return instruments
-
-
-class _Counted:
-    """Passes arrays on and counts their records."""
-
-    def __init__(self, on_records: OnRecords | None) -> None:
-        self.records = 0
-        self._on_records = on_records
-
-    def arrays(self, files: Sequence[Path]) -> Iterator[MboArray]:
-        for path in files:
-            for records in read_mbo([path]):
-                self.records += len(records)
-                yield records
-                if self._on_records is not None:
-                    self._on_records(path, len(records))

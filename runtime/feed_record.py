@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy.engine import Engine
+from sqlmodel import Session, select
 
+from ifd.clock import Clock
 from ifd.errors import FeedError
 from ifd.sessions import session_date
 from ifd.source import Notice
+from ifd.windows import BookFault
 from models.base import transaction
 from models.coverage import write_coverage
 from models.operations import CoverageRow, GapRow
 from sinks.catalogue import Catalogue
 from sinks.segments import SegmentFacts
+
+_DOUBTS: Final = {
+    "flag": "the exchange says that this book may be bad",
+    "book": "an order was changed or cancelled that the book had never seen",
+}
 
 
 class FeedRecord:
@@ -25,17 +33,21 @@ class FeedRecord:
         The newest word of the reading process about itself.
     """
 
-    def __init__(self, engine: Engine, *, run_id: int, shard: str) -> None:
+    def __init__(self, engine: Engine, *, run_id: int, shard: str, clock: Clock) -> None:
         # Any: numbers and texts, as `runtime.ingest` tells them.
         self.status: dict[str, Any] = {}
         self._engine = engine
         self._run_id = run_id
         self._shard = shard
+        self._clock = clock
         self._catalogue = Catalogue(engine)
         self._gap_ids: dict[int, int | None] = {}
         # What is not stored yet, by number; the newest word on each counts.
         self._gaps: dict[int, dict[str, Any]] = {}
         self._stretches: dict[int, dict[str, Any]] = {}
+        # Doubtful books: since when, by instrument and cause; symbol and end of what is unstored.
+        self._doubted: dict[tuple[int, str], int] = {}
+        self._doubts: dict[tuple[int, str, int], tuple[str | None, int | None]] = {}
 
     @property
     def state(self) -> str:
@@ -88,6 +100,16 @@ class FeedRecord:
             self._stretches |= {one["number"]: one for one in facts.pop("stretches")}
             self.status = facts
 
+    def doubt(self, fault: BookFault) -> None:
+        """Take in that a book became doubtful, or whole again."""
+        key = (fault.instrument_id, fault.cause)
+        if not fault.ended:
+            self._doubted[key] = fault.ts_event
+        start_ns = self._doubted.get(key)
+        if start_ns is not None:
+            end_ns = max(fault.ts_event, start_ns) if fault.ended else None
+            self._doubts[fault.instrument_id, fault.cause, start_ns] = (fault.raw_symbol, end_ns)
+
     def store(self) -> None:
         """Write what is new.
 
@@ -96,7 +118,7 @@ class FeedRecord:
         sqlalchemy.exc.OperationalError
             If the database is away. Nothing is lost: the next call writes it.
         """
-        if not self._gaps and not self._stretches:
+        if not self._gaps and not self._stretches and not self._doubts:
             return
         with transaction(self._engine) as session:
             write_coverage(session, [self._coverage(facts) for facts in self._stretches.values()])
@@ -104,11 +126,14 @@ class FeedRecord:
                 number: session.merge(self._gap(number, facts))
                 for number, facts in self._gaps.items()
             }
+            for key, told in self._doubts.items():
+                self._store_doubt(session, key, told)
             session.flush()
             ids = {number: row.id for number, row in rows.items()}
         self._gap_ids.update(ids)
         self._gaps.clear()
         self._stretches.clear()
+        self._doubts.clear()
 
     def finish(self) -> None:
         """Write everything that is left.
@@ -136,6 +161,36 @@ class FeedRecord:
             state=facts["state"],
             detected_ns=facts["detected_ns"],
         )
+
+    def _store_doubt(
+        self, session: Session, key: tuple[int, str, int], told: tuple[str | None, int | None]
+    ) -> None:
+        # A run that resumes an archive meets the doubts of the run before it again.
+        (instrument_id, cause, start_ns), (raw_symbol, end_ns) = key, told
+        row = session.exec(
+            select(GapRow).where(
+                GapRow.shard == self._shard,
+                GapRow.instrument_id == instrument_id,
+                GapRow.cause == cause,
+                GapRow.start_ns == start_ns,
+            )
+        ).first()
+        if row is None:
+            row = GapRow(
+                run_id=self._run_id,
+                shard=self._shard,
+                session_date=session_date(start_ns),
+                instrument_id=instrument_id,
+                raw_symbol=raw_symbol,
+                start_ns=start_ns,
+                cause=cause,
+                detail=_DOUBTS[cause],
+                state="open",
+                detected_ns=self._clock.now_ns(),
+            )
+        row.end_ns = end_ns
+        row.missing_ns = None if end_ns is None else end_ns - start_ns
+        session.add(row)
 
     def _coverage(self, facts: dict[str, Any]) -> CoverageRow:
         return CoverageRow(

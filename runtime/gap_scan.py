@@ -52,11 +52,10 @@ def scan_gaps(
     ConfigurationError
         If the file with the calendar's corrections cannot be used.
     """
-    overrides = load_overrides(settings.session.calendar_file)
-    calendar = calendar_around(settings.session.hours, now_ns, overrides=overrides)
     if date is not None:
-        sessions = [_session_on(calendar, date, settings.session.hours, now_ns)]
+        sessions = [session_on(settings, date, now_ns=now_ns)]
     else:
+        calendar = _calendar(settings, now_ns)
         with Session(engine) as session:
             first_ns = first_started_ns(session, shard)
         begun = [s for s in calendar if s.open_ns < now_ns]
@@ -66,13 +65,26 @@ def scan_gaps(
         return [_look(session, shard, market, now_ns) for market in sessions]
 
 
-def _session_on(calendar: SessionCalendar, date: str, hours: str, now_ns: int) -> MarketSession:
-    market = calendar.session_on(date)
+def session_on(settings: Settings, date: str, *, now_ns: int) -> MarketSession:
+    """Return the market session of a date.
+
+    Raises
+    ------
+    InputError
+        If the date has none, or one that has not begun.
+    """
+    hours = settings.session.hours
+    market = _calendar(settings, now_ns).session_on(date)
     if market is None:
         raise InputError(f"{date} has no {hours} session in the calendar, a year back and ahead")
     if market.open_ns >= now_ns:
         raise InputError(f"the {hours} session of {date} has not begun: nothing of it is missing")
     return market
+
+
+def _calendar(settings: Settings, now_ns: int) -> SessionCalendar:
+    overrides = load_overrides(settings.session.calendar_file)
+    return calendar_around(settings.session.hours, now_ns, overrides=overrides)
 
 
 def _look(session: Session, shard: str, market: MarketSession, now_ns: int) -> SessionGaps:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -49,6 +50,7 @@ class IngestProcess:
     ) -> None:
         self.memory = RingMemory(queue_events)
         self._reader = RingReader(self.memory)
+        self._stopping = False
         descriptors = tuple(self.memory.descriptors)
         given = {**os.environ, **(environment or {}), KEY_VARIABLE: key}
         with contextlib.ExitStack() as files:
@@ -85,6 +87,8 @@ class IngestProcess:
         try:
             return await self._reader.get(max_records)
         except IngestLostError:
+            if self._stopping and self._process.wait() == -signal.SIGTERM:
+                return []  # asked to stop before it had begun to listen
             log.warning("ingest is gone", pid=self.pid, exit_code=self._process.poll())
             raise
 
@@ -103,6 +107,7 @@ class IngestProcess:
 
     def stop(self) -> None:
         """Ask it to close the connection; what it has brought can still be taken."""
+        self._stopping = True
         if self._process.poll() is None:
             self._process.terminate()
 

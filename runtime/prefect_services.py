@@ -27,6 +27,7 @@ from runtime.children import Program
 SERVER_HOST: Final = "127.0.0.1"
 STREAM_DEPLOYMENT: Final = "ifd-stream/stream"
 MARKET_CLOSE_DEPLOYMENT: Final = "ifd-market-close/market-close"
+WATCHDOG_DEPLOYMENT: Final = "ifd-watchdog/watchdog"
 BASELINES_DEPLOYMENT: Final = "ifd-baselines/baselines"
 REQUEST_SECONDS: Final = 30.0
 RETRY_SECONDS: Final = 30.0
@@ -163,17 +164,17 @@ class PrefectApi:
 
     def ensure_work_pool(self, name: str) -> bool:
         """Create the process work pool when it is absent; return True when it was created."""
-        if self._request("GET", f"/work_pools/{name}", passing=httpx.codes.NOT_FOUND) is not None:
+        if self.request("GET", f"/work_pools/{name}", passing=httpx.codes.NOT_FOUND) is not None:
             return False
         # The worker fills in the template of a process pool when it first connects. A conflict
         # means that somebody, or a repeat of this very request, was first.
         body = {"name": name, "type": "process"}
-        self._request("POST", "/work_pools/", body, passing=httpx.codes.CONFLICT)
+        self.request("POST", "/work_pools/", body, passing=httpx.codes.CONFLICT)
         return True
 
     def deployed_versions(self, work_pool: str) -> dict[str, str | None]:
         """Return the version of every deployment of a work pool, by deployment name."""
-        found = self._request(
+        found = self.request(
             "POST",
             "/deployments/filter",
             {"work_pools": {"name": {"any_": [work_pool]}}, "limit": 200},
@@ -186,6 +187,7 @@ class PrefectApi:
         parameters: Mapping[str, Any] | None = None,
         *,
         environment: Mapping[str, str] | None = None,
+        key: str | None = None,
     ) -> FlowRun:
         """Create a run of `FLOW/DEPLOYMENT` that is due now.
 
@@ -195,28 +197,52 @@ class PrefectApi:
             Those that differ from the deployment's own.
         environment : mapping, optional
             For this run's process alone, over the worker's; no secrets, the UI shows it.
+        key : str, optional
+            Under one key one run is created, and returned by every further call.
         """
         # Any: parameters are whatever JSON a flow takes.
-        found = self._request("GET", f"/deployments/name/{deployment}")
+        found = self.request("GET", f"/deployments/name/{deployment}")
         body: dict[str, Any] = {
             "state": {"type": "SCHEDULED"},
             "parameters": dict(parameters or {}),
             # A repeat of the request finds the run of the first attempt.
-            "idempotency_key": uuid.uuid4().hex,
+            "idempotency_key": key or uuid.uuid4().hex,
         }
         if environment:
             body["job_variables"] = {"env": dict(environment)}
-        return _flow_run(self._request("POST", f"/deployments/{found['id']}/create_flow_run", body))
+        return _flow_run(self.request("POST", f"/deployments/{found['id']}/create_flow_run", body))
 
     def flow_run(self, run_id: str) -> FlowRun:
         """Return a run as it is now."""
-        return _flow_run(self._request("GET", f"/flow_runs/{run_id}"))
+        return _flow_run(self.request("GET", f"/flow_runs/{run_id}"))
+
+    def find_flow_run(self, run_id: str) -> FlowRun | None:
+        """Return a run as it is now, or None when the server does not know it."""
+        found = self.request("GET", f"/flow_runs/{run_id}", passing=httpx.codes.NOT_FOUND)
+        return None if found is None else _flow_run(found)
+
+    def unended_runs(self, deployment_name: str) -> list[FlowRun]:
+        """Return the runs of a deployment that have begun and not ended."""
+        found = self.request(
+            "POST",
+            "/flow_runs/filter",
+            {
+                "deployments": {"name": {"any_": [deployment_name]}},
+                "flow_runs": {"state": {"type": {"any_": ["RUNNING", "CANCELLING"]}}},
+            },
+        )
+        return [_flow_run(each) for each in found]
+
+    def force_state(self, run: FlowRun, state_type: str, message: str) -> None:
+        """Set the state of a run whose process cannot say it any more."""
+        body = {"state": {"type": state_type, "message": message}, "force": True}
+        self.request("POST", f"/flow_runs/{run.id}/set_state", body)
 
     def page_of(self, run: FlowRun) -> str:
         """Return the address of a run in the UI."""
         return f"{self.url.removesuffix('/api')}/runs/flow-run/{run.id}"
 
-    def _request(
+    def request(
         self,
         method: str,
         path: str,
@@ -238,7 +264,7 @@ class PrefectApi:
                     if response.status_code == passing:
                         return None
                     response.raise_for_status()
-            return response.json()
+            return response.json() if response.content else None
         except httpx.HTTPStatusError as error:
             raise EnvironmentProblemError(
                 f"the Prefect server refused {method} {path} "

@@ -43,10 +43,10 @@ def files_to_resume(
 
 
 def close_stretches(engine: Engine, shard: str, *, run_id: int) -> None:
-    """End the stretches that dead runs of `shard` left open where their archive ends.
+    """Let the coverage of dead runs of `shard` say what their archive holds.
 
-    A killed run has told of its coverage a second or so before its last record. To be called by
-    a run that holds the shard, once its archive is mended.
+    A killed run has told of its coverage a second or so before its last record, or never. To be
+    called by a run that holds the shard, once its archive is mended.
     """
     with transaction(engine) as session:
         rows = session.exec(
@@ -63,3 +63,38 @@ def close_stretches(engine: Engine, shard: str, *, run_id: int) -> None:
             row.end_ns = max(row.end_ns, last or 0)
             row.is_open = False
             session.add(row)
+        session.flush()
+        session.add_all(_untold_stretches(session, shard, run_id))
+
+
+def _untold_stretches(session: Session, shard: str, run_id: int) -> list[CoverageRow]:
+    """Return a stretch for each dead run that has an archive and never told of its coverage."""
+    told = select(CoverageRow.run_id).where(col(CoverageRow.run_id).is_not(None))
+    files = session.exec(
+        select(ArchiveFileRow).where(
+            ArchiveFileRow.shard == shard,
+            ArchiveFileRow.run_id != run_id,
+            col(ArchiveFileRow.run_id).not_in(told),
+        )
+    ).all()
+    by_run: dict[int, CoverageRow] = {}
+    for file in files:
+        if file.run_id is None or file.first_ts is None or file.last_ts is None:
+            continue
+        stretch = by_run.setdefault(
+            file.run_id,
+            CoverageRow(
+                run_id=file.run_id,
+                number=1,
+                shard=shard,
+                session_date=file.session_date,
+                dbn_schema="mbo",
+                start_ns=file.first_ts,
+                end_ns=file.last_ts,
+                records=0,
+            ),
+        )
+        stretch.start_ns = min(stretch.start_ns, file.first_ts)
+        stretch.end_ns = max(stretch.end_ns, file.last_ts)
+        stretch.records += file.records
+    return list(by_run.values())

@@ -47,13 +47,14 @@ from runtime.health import Health, peak_rss_bytes
 from runtime.ingest import IngestOrder
 from runtime.ingest_process import IngestProcess
 from runtime.resuming import close_stretches, files_to_resume
+from runtime.trading_status import TradingStatus
 from sinks.catalogue import close_abandoned
 from sinks.tables import TableWriter, store_params
 
 log = structlog.get_logger("stream")
 
 MICRO_BATCH_RECORDS: Final = 2_048
-"""Small enough that the socket waits a few milliseconds for the plain engine at most."""
+"""Small enough that the socket waits a millisecond for the engine at most."""
 FLUSH_SECONDS: Final = 0.25
 BEAT_SECONDS: Final = 1.0
 DATABASE_PATIENCE_SECONDS: Final = 60.0
@@ -80,10 +81,11 @@ class Stream:
             alert_min_confidence=settings.alerts.min_confidence,
             clock=clock,
         )
-        self._record = FeedRecord(engine, run_id=run_id, shard=settings.feed.shard)
+        self._record = FeedRecord(engine, run_id=run_id, shard=settings.feed.shard, clock=clock)
         self._ingest: IngestProcess | None = None
         self._source: Source | None = None
         self._health = Health()
+        self._trading = TradingStatus()
         self._parent = os.getppid()
         self._reason: str | None = None
         self._unstored: list[Instrument] = []
@@ -149,6 +151,10 @@ class Stream:
             self._ingest.end()
             beating.cancel()
             self._drain()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                # The loop would restore the default: a signal now would cost the row its end.
+                loop.remove_signal_handler(number)
+                signal.signal(number, signal.SIG_IGN)
         log.info("stream drained", run_id=self._run_id, reason=self._reason)
 
     def _tidy_up(self) -> list[Path]:
@@ -207,8 +213,12 @@ class Stream:
             instrument = instrument_from_definition(item.chunk)
             self._pipeline.define([instrument])
             self._unstored.append(instrument)
+        elif isinstance(item.chunk, dbn.StatusMsg):
+            self._trading.heed(item.chunk)
 
     def _write(self, output: Output, received_ns: int | None, *, late: bool) -> None:
+        for fault in output.faults:
+            self._record.doubt(fault)
         try:
             self._writer.write(output, received_ns=received_ns, late=late)
         except sa.exc.OperationalError as error:  # the writer keeps it; the flush tries again
@@ -306,6 +316,7 @@ class Stream:
             "undefined_records": engine.undefined_records,
             "windows": engine.windows,
             "signals": engine.signals,
+            "halted_instruments": self._trading.halted,
             "database_errors": self._health.database_errors,
             "rss_bytes": psutil.Process().memory_info().rss,
         }

@@ -8,7 +8,9 @@ and a killed supervisor costs no record: the kernel tells the child, which drain
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
+import platform
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -46,11 +48,15 @@ class RunningStream:
 
 
 def settings_of(shard: str | None, *, profile: str | None = None) -> Settings:
-    """Return the settings in force, for another shard when one is named."""
+    """Return the settings in force, for another shard when one is named.
+
+    Raises
+    ------
+    ConfigurationError
+        If that shard is not configured.
+    """
     settings = load_settings(profile=profile)
-    if not shard:
-        return settings
-    return settings.model_copy(update={"feed": settings.feed.model_copy(update={"shard": shard})})
+    return settings.of_shard(shard) if shard else settings
 
 
 def start_stream(
@@ -77,6 +83,7 @@ def start_stream(
         params_fingerprint=settings.engine_params().fingerprint(),
         session_date=session_date,
         status="starting",
+        host=platform.node(),
         flow_run_id=flow_run_id,
         started_ns=now_ns,
         heartbeat_ns=now_ns,
@@ -116,6 +123,8 @@ def spawn_stream(
     given = {
         "IFD_DATABASE_URL": settings.database_url,
         "IFD_FEED__SHARD": settings.feed.shard,
+        "IFD_FEED__PARENTS": json.dumps(settings.feed.parents),
+        "IFD_FEED__FUTURES": json.dumps(settings.feed.futures),
         "PYTHONUNBUFFERED": "1",
     }
     with log.open("ab") as file:

@@ -9,12 +9,15 @@ finds the same gateway, database and Slack as the one started now.
 from __future__ import annotations
 
 import dataclasses
+import platform
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+import sqlalchemy as sa
+from pydantic import SecretStr
 from sqlalchemy.engine import Engine
 from sqlmodel import Session, func, select
 
@@ -22,11 +25,13 @@ from config.settings import AlertSettings, Settings
 from ifd.clock import SystemClock
 from ifd.errors import EnvironmentProblemError
 from models.alerts import count_states
-from models.base import absolute_url, make_engine
+from models.base import absolute_url, make_engine, transaction
 from models.database import shown, upgrade
 from models.market import BarRow
+from models.notices import queue_notice
 from models.operations import ArchiveFileRow, StreamRunRow
 from models.runs import active_run, latest_run, request_stop
+from models.signals import NoticeRow
 from runtime.children import Child, Program, free_port, require_free_port
 from runtime.market_hours import market_hours
 from runtime.prefect_services import (
@@ -37,8 +42,10 @@ from runtime.prefect_services import (
     server_program,
     worker_program,
 )
+from runtime.prefect_streams import PrefectRestarts, mend_states
 from runtime.summary import summarize
 from runtime.supervisor import RunningStream, ask_to_drain, close_run, start_stream
+from runtime.watchdog import Watchdog
 from simulator.live.control import DEFAULT_KEY
 from simulator.slack import DEFAULT_TOKEN
 
@@ -52,6 +59,7 @@ EPISODE_SECONDS: Final = 20
 READY_SECONDS: Final = 90.0
 DRAIN_SECONDS: Final = 20.0
 ALERT_SECONDS: Final = 10.0
+WATCH_SECONDS: Final = 5.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -106,6 +114,9 @@ class Platform:
                     update={"simulated": self.simulated or settings.feed.simulated}
                 ),
                 "alerts": _with_dashboard_url(settings),
+                "session": settings.session.model_copy(
+                    update={"hours": "always" if self.simulated else settings.session.hours}
+                ),
             }
         )
         self._say = say
@@ -113,7 +124,11 @@ class Platform:
         self._started_ns = self._clock.now_ns()
         self._children: list[Child] = []
         self._api = PrefectApi(api_url(settings)) if with_prefect else None
+        self._restarts = None if self._api is None else PrefectRestarts(self._api)
         self._direct: RunningStream | None = None
+        self._watchdog: Watchdog | None = None
+        self._watch_due = 0.0
+        self._answered: str | None = None
         self._slack_url: str | None = None
         self.flow_run: FlowRun | None = None
         self.engine: Engine = make_engine(self.settings.database_url)
@@ -193,6 +208,22 @@ class Platform:
         dashboard = self._start_dashboard()
         dashboard.wait_ready(timeout_seconds=READY_SECONDS)
         self._start_python("alerts", "runtime.alerts")
+        self._watchdog = Watchdog(
+            self.engine,
+            self._alerting(),
+            self,
+            clock=self._clock,
+            since_ns=self._started_ns,
+        )
+
+    def _alerting(self) -> Settings:
+        """Return the settings with the channel that the children got."""
+        if self._slack_url is None:
+            return self.settings
+        token = SecretStr(DEFAULT_TOKEN)
+        return self.settings.model_copy(
+            update={"slack_bot_token": token, "slack_channel": LOCAL_SLACK_CHANNEL}
+        )
 
     def _start_dashboard(self) -> Child:
         return self._start_python(
@@ -260,9 +291,21 @@ class Platform:
         )
         self._say(f"stream started through Prefect: {api.page_of(self.flow_run)}")
 
+    def was_cancelled(self, run: StreamRunRow) -> bool:
+        """Return True when a person cancelled the run in Prefect; asked by the watchdog."""
+        return self._restarts is not None and self._restarts.was_cancelled(run)
+
+    def restart(self, run: StreamRunRow) -> None:
+        """Start the run's shard again, and follow the new run; asked for by the watchdog."""
+        if self._restarts is None:
+            self._stream_directly()
+        else:
+            self._restarts.restart(run)
+            self.flow_run = self._restarts.newest
+
     def _stream_directly(self) -> None:
         hours = market_hours(
-            "always" if self.simulated else self.settings.session.hours,
+            self.settings.session.hours,
             self._clock.now_ns(),
             calendar_file=self.settings.session.calendar_file,
         )
@@ -312,11 +355,40 @@ class Platform:
             word = child.keep_alive()
             if word is not None:
                 self._say(word)
+                self._tell_operators(child, word)
         if self._api is not None and self.flow_run is not None and not self.flow_run.has_ended:
             try:
                 self.flow_run = self._api.flow_run(self.flow_run.id)
             except EnvironmentProblemError as error:  # the stream goes on without the server
                 self._say(str(error))
+        self._look_after_stream()
+
+    def _look_after_stream(self) -> None:
+        if self._watchdog is None or time.monotonic() < self._watch_due:
+            return
+        self._watch_due = time.monotonic() + WATCH_SECONDS
+        try:
+            for word in self._watchdog.look():
+                self._say(word)
+            if self._api is not None:
+                for word in mend_states(self.engine, self._api, clock=self._clock):
+                    self._say(word)
+        except (sa.exc.OperationalError, EnvironmentProblemError) as error:  # the next look may
+            self._say(f"the streams were not looked after: {error}")
+
+    def _tell_operators(self, child: Child, word: str) -> None:
+        now_ns = self._clock.now_ns()
+        notice = NoticeRow(
+            notice_key=f"{child.program.name}-{now_ns}",
+            title=f"{child.program.name} on {platform.node()}",
+            text=word,
+            created_ns=now_ns,
+        )
+        try:
+            with transaction(self.engine) as session:
+                queue_notice(session, notice, self._alerting().alert_channel)
+        except sa.exc.OperationalError as error:
+            self._say(f"operators were not told of it: {error.orig}")
 
     def current_run(self) -> StreamRunRow | None:
         """Return the live run of the shard, or None."""
@@ -325,6 +397,23 @@ class Platform:
 
     def why_ended(self) -> str | None:
         """Return why nothing streams any more, or None while something does or is about to."""
+        reason = self._end_of_stream()
+        if reason is None or self._followed == self._answered:
+            return reason
+        # Once for each end, at once: the watchdog may start the stream again.
+        self._answered = self._followed
+        self._watch_due = 0.0
+        self._look_after_stream()
+        return self._end_of_stream()
+
+    @property
+    def _followed(self) -> str | None:
+        """Name of the run that is followed."""
+        if self._direct is not None:
+            return str(self._direct.run_id)
+        return None if self.flow_run is None else self.flow_run.id
+
+    def _end_of_stream(self) -> str | None:
         if self._direct is not None:
             code = self._direct.process.poll()
             if code is None:
@@ -346,6 +435,7 @@ class Platform:
 
     def _drain(self, reason: str) -> bool:
         """Ask the stream to stop; wait for it, and for Prefect to have noticed."""
+        self._watchdog = None
         request_stop(self.engine, self.settings.feed.shard, reason, now_ns=self._clock.now_ns())
         if self._direct is not None:
             drained = ask_to_drain(self._direct.process, wait_seconds=DRAIN_SECONDS)

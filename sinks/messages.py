@@ -1,5 +1,7 @@
 """Say a signal in Slack's Block Kit: what, how sure, why, where to look, and what it is not.
 
+A notice to operators is said shorter.
+
 The limits are Slack's own and hold for any signal: what is too long is cut at a bullet, never in
 the middle of a reason that then says something else.
 """
@@ -13,13 +15,14 @@ from typing import Any, Final
 
 from ifd.sessions import MARKET_ZONE
 from ifd.units import NANOS_PER_SECOND, price_to_float, utc_from_ns
-from models.signals import SignalRow
+from models.signals import NoticeRow, SignalRow
 
 HEADER_CHARACTERS: Final = 150
 SECTION_CHARACTERS: Final = 3_000
 FIELD_CHARACTERS: Final = 2_000
 FIELDS: Final = 10
 EVENT_TYPE: Final = "ifd_signal"
+NOTICE_EVENT_TYPE: Final = "ifd_notice"
 SOURCES: Final = {
     "live": "live market data",
     "simulated": "SIMULATED market, no real order behind it",
@@ -82,6 +85,26 @@ def signal_message(
         metadata={
             "event_type": EVENT_TYPE,
             "event_payload": {"signal_id": signal.signal_id, "kind": kind},
+        },
+    )
+
+
+def notice_message(notice: NoticeRow) -> SlackMessage:
+    """Return the message of a notice to operators."""
+    moment = utc_from_ns(notice.created_ns)
+    said = f"{moment.astimezone(MARKET_ZONE):%d %b %Y %H:%M:%S} ET · notice {notice.notice_key}"
+    blocks: list[dict[str, Any]] = [
+        {"type": "header", "text": _plain(notice.title)},
+        {"type": "section", "text": _markdown(_escaped(notice.text))},
+    ]
+    if notice.link is not None:
+        blocks.append({"type": "section", "text": _markdown(f"<{notice.link}|Open in Prefect>")})
+    return SlackMessage(
+        text=_cut(_escaped(f"{notice.title}: {notice.text}"), SECTION_CHARACTERS),
+        blocks=[*blocks, {"type": "context", "elements": [_markdown(_escaped(said))]}],
+        metadata={
+            "event_type": NOTICE_EVENT_TYPE,
+            "event_payload": {"notice_key": notice.notice_key},
         },
     )
 

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from uuid import UUID
 
 import httpx
 from prefect import get_run_logger
 from prefect.artifacts import (
+    create_image_artifact,
     create_link_artifact,
     create_markdown_artifact,
+    create_progress_artifact,
     create_table_artifact,
+    update_progress_artifact,
 )
 
+from runtime.plots import Point, as_data_url, throughput_svg
 from runtime.stopping import Stopped
 from runtime.summary import StreamSummary, headline, summary_markdown, summary_rows
 
 
-def publish_stream(summary: StreamSummary, *, dashboard_url: str, log: str) -> None:
-    """Publish the summary of a stream as a page and a table, and a link to the dashboard."""
+def publish_stream(
+    summary: StreamSummary, points: Sequence[Point], *, dashboard_url: str, log: str
+) -> None:
+    """Publish the summary of a stream: a page, a table, a plot, and a link to the dashboard."""
     shard = summary.run.shard
     _publish(
         lambda: create_markdown_artifact(
@@ -33,6 +41,14 @@ def publish_stream(summary: StreamSummary, *, dashboard_url: str, log: str) -> N
             description=f"Stream {shard}, {summary.run.session_date}, in numbers",
         )
     )
+    if len(points) > 1:
+        title = f"{shard} {summary.run.session_date}"
+        picture = as_data_url(throughput_svg(points, title))
+        _publish(
+            lambda: create_image_artifact(
+                picture, key=f"stream-{shard}-plot", description=f"Records a second, {title}"
+            )
+        )
     _publish(
         lambda: create_link_artifact(
             dashboard_url,
@@ -68,8 +84,21 @@ def publish_baselines(rows: Sequence[dict[str, str]], *, description: str) -> No
     _publish(lambda: create_table_artifact(list(rows), key="baselines", description=description))
 
 
-def _publish(create: Callable[[], object]) -> None:
+@contextmanager
+def progress(key: str, description: str) -> Iterator[Callable[[float], None]]:
+    """Show how far a long work is, and give what is called with the share that is done (0..1)."""
+    artifact_id = _publish(lambda: create_progress_artifact(0.0, key=key, description=description))
+
+    def advance(share: float) -> None:
+        if isinstance(artifact_id, UUID):  # otherwise the server was away at the beginning
+            _publish(lambda: update_progress_artifact(artifact_id, progress=100 * share))
+
+    yield advance
+
+
+def _publish(create: Callable[[], object]) -> object | None:
     try:
-        create()
+        return create()
     except httpx.HTTPError as error:
         get_run_logger().warning("An artifact was not published: %s", error)
+        return None

@@ -1,9 +1,8 @@
-"""Baselines: choose what they are made of, make them, tell what they cover."""
+"""Baselines: choose sessions, compute each, merge them, tell what they cover."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -20,21 +19,22 @@ from ifd.errors import InputError
 from ifd.pressure import PRESSURE_RATIO
 from models.base import make_engine
 from models.market import BaselineRow
-from runtime.archived import archived_sessions, defining
-from runtime.baselines import Rebuilt, rebuild
+from runtime.archived import archived_sessions
+from runtime.baselines import Rebuilt, merge
+from runtime.session_parts import SessionFiles, SessionPart, compute_part
 from runtime.supervisor import settings_of
+from tasks.artifacts import progress
 
 
-def choose_files(engine: Engine, settings: Settings) -> list[Path]:
-    """Return the archive's files of the newest whole sessions, as many as the profile says."""
+def choose_sessions(engine: Engine, settings: Settings) -> list[SessionFiles]:
+    """Return the archive's newest whole sessions, as many as the profile says."""
     logger = get_run_logger()
-    chosen: list[Path] = []
     shard = settings.feed.shard
-    for session in archived_sessions(engine, shard, newest=settings.baseline.sessions):
+    sessions = archived_sessions(engine, shard, newest=settings.baseline.sessions)
+    for session in sessions:
         for path in session.missing:
             logger.warning("%s of %s is in the catalogue but not on the disk", path, session.date)
-        chosen += session.files
-    return chosen
+    return [session.to_files() for session in sessions]
 
 
 def is_worth_repeating(
@@ -47,38 +47,49 @@ def is_worth_repeating(
 
 
 @task(
-    name="rebuild baselines",
+    name="windows of a session",
+    task_run_name="windows of {session.date}",
     retries=2,
     retry_delay_seconds=[30, 120],
     retry_condition_fn=is_worth_repeating,
     persist_result=False,
 )
-def rebuild_from(
-    files: Sequence[str], definitions: Sequence[str], *, shard: str, profile: str
-) -> Rebuilt:
-    """Replace the baselines of a profile by those of these files; a repeat changes nothing."""
+def compute_session(session: SessionFiles, *, shard: str, profile: str) -> SessionPart:
+    """Compute one session, unless these very files were computed before; a repeat is harmless."""
     settings = settings_of(shard, profile=profile)
-    logger = get_run_logger()
-    paths = [Path(each) for each in files]
-    counts: dict[Path, int] = {}
+    part = compute_part(session, settings.engine_params(), settings.baseline.directory.absolute())
+    get_run_logger().info(
+        "%s: %d records, %d windows%s",
+        part.date,
+        part.records,
+        part.windows,
+        ", known already" if part.known else "",
+    )
+    return part
 
-    def count(path: Path, records: int) -> None:
-        if path not in counts:
-            logger.info("Reading %s", path)
-        counts[path] = counts.get(path, 0) + records
 
+@task(name="merge sessions", retries=2, retry_delay_seconds=[30, 120], persist_result=False)
+def merge_sessions(parts: Sequence[SessionPart], *, shard: str, profile: str) -> Rebuilt:
+    """Replace the baselines of a profile by those of these sessions; a repeat changes nothing."""
+    settings = settings_of(shard, profile=profile)
     engine = make_engine(settings.database_url)
     try:
-        return rebuild(
-            paths,
-            [Path(each) for each in definitions] or defining(paths),
-            engine,
-            settings.engine_params(),
-            clock=SystemClock(),
-            on_records=count,
-        )
+        return merge(parts, engine, settings.engine_params(), clock=SystemClock())
     finally:
         engine.dispose()
+
+
+def compute_sessions(
+    sessions: Sequence[SessionFiles], *, shard: str, profile: str
+) -> list[SessionPart]:
+    """Compute sessions beside each other, as the flow's task runner does it; show the progress."""
+    futures = [compute_session.submit(each, shard=shard, profile=profile) for each in sessions]
+    parts = []
+    with progress("baselines-progress", f"Sessions of shard {shard}") as advance:
+        for number, future in enumerate(futures, start=1):
+            parts.append(future.result())
+            advance(number / len(futures))
+    return parts
 
 
 def coverage(engine: Engine, settings: Settings) -> list[dict[str, str]]:

@@ -29,7 +29,7 @@ def check_parents(*, shard: str, profile: str) -> str:
         return f"the parents were not checked: {error}"
     if not drift.undeclared:
         return ""
-    told = f"UNWATCHED PARENTS: {', '.join(drift.undeclared)}: add them to feed.parents"
+    told = f"UNWATCHED PARENTS: {', '.join(drift.undeclared)}: add them to the shard's parents"
     logger.error(told)
     emit_event(
         event="ifd.parents.undeclared",

@@ -20,7 +20,6 @@ from ifd.pressure import (
     pressure_ratio,
     robust_zscore,
 )
-from ifd.records import ASK, BID
 from ifd.sessions import session_date
 from ifd.signals import Side, Signal, signal_id
 from ifd.symbols import Instrument
@@ -58,9 +57,7 @@ class Detector:
             A signal that is sure already; a lesser one comes later, from `release`.
         """
         instrument, window = flow.instrument, flow.window
-        assert instrument is not None
-        assert window is not None  # the event's own records opened it
-        self._chain.update(flow, underlying_price)
+        self._chain.update(flow)
         least = self._params.detection.min_volume
         for side, lots in (
             (Side.BUY, window.signed_volume),
@@ -185,7 +182,7 @@ class Detector:
             market_making_probability=factors.market_making,
             coordination=factors.coordination,
             volume=volume,
-            price=flow.event_prints[-1].price,
+            price=flow.last_price,
             underlying_price=underlying_price,
             window_start=window.start,
             window_end=window.end,
@@ -203,5 +200,4 @@ class Detector:
 
 def _grew(flow: InstrumentFlow, side: Side) -> bool:
     """Return True if the event that ended holds a trade by an aggressor of this side."""
-    aggressor = BID if side is Side.BUY else ASK
-    return any(trade.side == aggressor for trade in flow.event_prints)
+    return (flow.event_buy if side is Side.BUY else flow.event_sell) > 0

@@ -1,16 +1,30 @@
-"""Pressure of each instrument in tumbling windows of event time, and bars of the futures."""
+"""Pressure of each instrument in tumbling windows of event time, and bars of the futures.
 
-from ifd.windows.facts import Bar, OpenBar, OpenWindow, PressureWindow
-from ifd.windows.flow import FAR, RECENT_WINDOWS, InstrumentFlow
-from ifd.windows.stage import WindowStage
+The facts are here; `ifd.windows.stage` makes them, and loads the compiler.
+"""
+
+from ifd.windows.facts import (
+    FAR,
+    RECENT_WINDOWS,
+    WINDOW_COLUMNS,
+    Bar,
+    BookFault,
+    ClosedWindows,
+    InstrumentFlow,
+    OpenWindow,
+    PressureWindow,
+    open_window,
+)
 
 __all__ = [
     "FAR",
     "RECENT_WINDOWS",
+    "WINDOW_COLUMNS",
     "Bar",
+    "BookFault",
+    "ClosedWindows",
     "InstrumentFlow",
-    "OpenBar",
     "OpenWindow",
     "PressureWindow",
-    "WindowStage",
+    "open_window",
 ]

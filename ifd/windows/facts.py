@@ -1,15 +1,26 @@
-"""What windows and bars are: facts once closed, and the accumulators they grow in.
+"""What windows and bars are: facts once closed, and how a window looks while it fills.
 
-Snapshots and clears say what rests, not what happened: they never reach an accumulator.
+Snapshots and clears say what rests, not what happened: they never reach a window.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, overload
+
+import numpy as np
+import numpy.typing as npt
 
 from ifd.records import ASK, BID
 from ifd.sessions import session_date
 from ifd.symbols import Instrument
+from ifd.units import UNDEFINED_PRICE
+
+FAR: Final = 2**63 - 1
+"""Later than any timestamp that is placed."""
+RECENT_WINDOWS: Final = 4
+"""Closed windows with trades whose signed volume an instrument remembers, for slow accumulation."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -17,10 +28,17 @@ class PressureWindow:
     """Pressure of one instrument in one closed window, `window_start <= ts_event < window_end`.
 
     Volumes, adds and pulls are lots; a pull is what was withdrawn, not what was filled.
-    `sweep_levels` is the most price levels one aggressor took in one event, `largest_print` the
+    `sweep_levels` is the most prices one aggressor reached in one event, `largest_print` the
     largest trade record. `order_flow_imbalance` is the sum over events of the change of size at the
-    touch, bids minus asks (Cont, Kukanov, Stoikov 2014). `mid_open` is the mid as the window
-    opened, `mid_close` the last one; None where a side was empty.
+    touch, bids minus asks (Cont, Kukanov, Stoikov 2014); `depth_imbalance` the same over the first
+    five levels of each side (Xu, Gould, Howison 2018). `mid_open` is the mid as the window opened,
+    `mid_close` the last one; None where a side was empty.
+
+    `bid_refills` and `ask_refills` are slices of icebergs that took the place of what was filled.
+    `quoted_ns` is how long both sides were quoted, `touch_changes` how often the best prices
+    changed, `spread_sum` the sum of spreads (1e-9) over the `quoted_events` that ended with both
+    sides quoted. `delta_volume` and `delta_imbalance` are signed volume and imbalance at the touch
+    times delta, in millionths of a lot: they may be summed across a chain.
     """
 
     instrument_id: int
@@ -43,6 +61,17 @@ class PressureWindow:
     order_flow_imbalance: int
     mid_open: int | None
     mid_close: int | None
+    unsided_trades: int = 0
+    cancels: int = 0
+    bid_refills: int = 0
+    ask_refills: int = 0
+    depth_imbalance: int = 0
+    quoted_ns: int = 0
+    touch_changes: int = 0
+    quoted_events: int = 0
+    spread_sum: int = 0
+    delta_volume: int = 0
+    delta_imbalance: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -63,47 +92,54 @@ class Bar:
     closed: bool
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class BookFault:
+    """A complete book became incomplete, or, with `ended`, was made whole by a clear or snapshot.
+
+    `cause` is `flag` where the exchange's record says so (`F_MAYBE_BAD_BOOK`), `book` where an
+    order was cancelled or modified that the book should have known. `raw_symbol` is empty while the
+    instrument is not defined.
+    """
+
+    instrument_id: int
+    raw_symbol: str
+    ts_event: int
+    cause: str
+    ended: bool
+
+
+@dataclasses.dataclass(slots=True)
 class OpenWindow:
     """A window that is still filling; the fields are those of `PressureWindow`."""
 
-    __slots__ = (
-        "ask_adds",
-        "ask_pulls",
-        "bid_adds",
-        "bid_pulls",
-        "buy_trades",
-        "buy_volume",
-        "end",
-        "largest_print",
-        "messages",
-        "mid_close",
-        "mid_open",
-        "order_flow_imbalance",
-        "sell_trades",
-        "sell_volume",
-        "start",
-        "sweep_levels",
-        "unsided_volume",
-    )
-
-    def __init__(self, start: int, end: int, mid: int | None) -> None:
-        self.start = start
-        self.end = end
-        self.buy_volume = 0
-        self.sell_volume = 0
-        self.unsided_volume = 0
-        self.buy_trades = 0
-        self.sell_trades = 0
-        self.largest_print = 0
-        self.sweep_levels = 0
-        self.messages = 0
-        self.bid_adds = 0
-        self.ask_adds = 0
-        self.bid_pulls = 0
-        self.ask_pulls = 0
-        self.order_flow_imbalance = 0
-        self.mid_open = mid
-        self.mid_close = mid
+    start: int
+    end: int
+    mid_open: int | None = None
+    mid_close: int | None = None
+    largest_print: int = 0
+    sweep_levels: int = 0
+    buy_volume: int = 0
+    sell_volume: int = 0
+    unsided_volume: int = 0
+    buy_trades: int = 0
+    sell_trades: int = 0
+    unsided_trades: int = 0
+    messages: int = 0
+    cancels: int = 0
+    bid_adds: int = 0
+    ask_adds: int = 0
+    bid_pulls: int = 0
+    ask_pulls: int = 0
+    bid_refills: int = 0
+    ask_refills: int = 0
+    order_flow_imbalance: int = 0
+    depth_imbalance: int = 0
+    quoted_ns: int = 0
+    touch_changes: int = 0
+    quoted_events: int = 0
+    spread_sum: int = 0
+    delta_volume: int = 0
+    delta_imbalance: int = 0
 
     def trade(self, side: int, size: int) -> None:
         """Take in a trade record; a side that is neither belongs to nobody."""
@@ -115,6 +151,7 @@ class OpenWindow:
             self.sell_trades += 1
         else:
             self.unsided_volume += size
+            self.unsided_trades += 1
         self.largest_print = max(self.largest_print, size)
 
     @property
@@ -124,64 +161,128 @@ class OpenWindow:
 
     def closed(self, instrument: Instrument) -> PressureWindow:
         """Return the window as the fact it has become."""
-        return PressureWindow(
-            instrument_id=instrument.instrument_id,
-            window_start=self.start,
-            window_end=self.end,
-            session_date=session_date(self.start),
-            raw_symbol=instrument.raw_symbol,
-            buy_volume=self.buy_volume,
-            sell_volume=self.sell_volume,
-            unsided_volume=self.unsided_volume,
-            buy_trades=self.buy_trades,
-            sell_trades=self.sell_trades,
-            largest_print=self.largest_print,
-            sweep_levels=self.sweep_levels,
-            messages=self.messages,
-            bid_adds=self.bid_adds,
-            ask_adds=self.ask_adds,
-            bid_pulls=self.bid_pulls,
-            ask_pulls=self.ask_pulls,
-            order_flow_imbalance=self.order_flow_imbalance,
-            mid_open=self.mid_open,
-            mid_close=self.mid_close,
-        )
+        row = [getattr(self, name) for name in WINDOW_COLUMNS]
+        return _pressure_window(row, instrument)
 
 
-class OpenBar:
-    """A bar that is still moving."""
+WINDOW_COLUMNS: Final = tuple(field.name for field in dataclasses.fields(OpenWindow))
+"""The columns of a window as a row of integers, in order; a mid that is not there is
+`UNDEFINED_PRICE`."""
+_MIDS: Final = (WINDOW_COLUMNS.index("mid_open"), WINDOW_COLUMNS.index("mid_close"))
+_ORDER: Final = tuple(
+    WINDOW_COLUMNS.index(field.name)
+    for field in dataclasses.fields(PressureWindow)
+    if field.name in WINDOW_COLUMNS
+)
 
-    __slots__ = ("close", "end", "high", "interval", "low", "open", "start", "trades", "volume")
+Rows = npt.NDArray[np.int64]
 
-    def __init__(self, interval: int, start: int, price: int) -> None:
-        self.interval = interval
-        self.start = start
-        self.end = start + interval
-        self.open = self.high = self.low = self.close = price
-        self.volume = 0
-        self.trades = 0
 
-    def trade(self, price: int, size: int) -> None:
-        """Take in a trade, whatever its side."""
-        self.high = max(self.high, price)
-        self.low = min(self.low, price)
-        self.close = price
-        self.volume += size
-        self.trades += 1
+def open_window(row: Rows) -> OpenWindow:
+    """Return a row of `WINDOW_COLUMNS` as a window that is still filling."""
+    return OpenWindow(*_with_mids(row.tolist()))
 
-    def state(self, instrument: Instrument, *, closed: bool) -> Bar:
-        """Return the bar as it is now."""
-        return Bar(
-            instrument_id=instrument.instrument_id,
-            interval_ns=self.interval,
-            start_ns=self.start,
-            raw_symbol=instrument.raw_symbol,
-            session_date=session_date(self.start),
-            open=self.open,
-            high=self.high,
-            low=self.low,
-            close=self.close,
-            volume=self.volume,
-            trades=self.trades,
-            closed=closed,
-        )
+
+def _with_mids(values: list[Any]) -> list[Any]:
+    # Any: a mid may be None, nothing else.
+    for place in _MIDS:
+        if values[place] == UNDEFINED_PRICE:
+            values[place] = None
+    return values
+
+
+def _pressure_window(values: list[Any], instrument: Instrument) -> PressureWindow:
+    start, end = values[0], values[1]
+    return PressureWindow(
+        instrument.instrument_id,
+        start,
+        end,
+        session_date(start),
+        instrument.raw_symbol,
+        *[values[place] for place in _ORDER],
+    )
+
+
+class ClosedWindows(Sequence[PressureWindow]):
+    """Windows in the order they closed, kept as integers until one is looked at.
+
+    A session closes hundreds of thousands; making an object of each takes longer than everything
+    else the engine does with its records.
+
+    Parameters
+    ----------
+    rows : ndarray of int64, shape (windows, len(WINDOW_COLUMNS))
+    instruments : sequence of Instrument
+        Whose window each row is.
+    """
+
+    __slots__ = ("instruments", "rows")
+
+    def __init__(self, rows: Rows, instruments: Sequence[Instrument]) -> None:
+        self.rows = rows
+        self.instruments = instruments
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @overload
+    def __getitem__(self, index: int) -> PressureWindow: ...
+    @overload
+    def __getitem__(self, index: slice) -> ClosedWindows: ...
+    def __getitem__(self, index: int | slice) -> PressureWindow | ClosedWindows:
+        if isinstance(index, slice):
+            return ClosedWindows(self.rows[index], self.instruments[index])
+        return _pressure_window(_with_mids(self.rows[index].tolist()), self.instruments[index])
+
+    def __iter__(self) -> Iterator[PressureWindow]:
+        for values, instrument in zip(self.rows.tolist(), self.instruments, strict=True):
+            yield _pressure_window(_with_mids(values), instrument)
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Sequence):
+            return list(self) == list(other)
+        return NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]  # as of a list
+
+
+@dataclasses.dataclass(slots=True)
+class InstrumentFlow:
+    """One instrument where an event in which an aggressor traded has just ended.
+
+    Attributes
+    ----------
+    window : OpenWindow
+        The running window of the primary length.
+    rows : ndarray of int64, shape (lengths, len(WINDOW_COLUMNS))
+        The running window of every length, shortest first.
+    event_ts, event_recv : int
+        Event time of the event's last record as placed, and its capture time, ns UTC.
+    event_buy, event_sell : int
+        Lots that aggressors bought and sold in this event.
+    event_prints : int
+        Its trade records.
+    last_price : int
+        Of its last trade that had one, 1e-9; 0 before.
+    delta : int
+        The option's delta in millionths.
+    recent : list of (int, int)
+        Start and signed volume of the last closed primary windows in which something traded.
+    """
+
+    instrument: Instrument
+    window: OpenWindow
+    rows: Rows
+    event_ts: int = 0
+    event_recv: int = 0
+    event_buy: int = 0
+    event_sell: int = 0
+    event_prints: int = 0
+    last_price: int = 0
+    delta: int = 0
+    recent: list[tuple[int, int]] = dataclasses.field(default_factory=list)
+
+    @property
+    def windows(self) -> list[OpenWindow]:
+        """The running windows, shortest first."""
+        return [open_window(row) for row in self.rows]

@@ -15,8 +15,10 @@ from sqlmodel import SQLModel
 from sqlmodel.sql.sqltypes import AutoString
 
 import models.market
+import models.money
 import models.operations
-import models.signals  # noqa: F401  the three fill SQLModel.metadata
+import models.quality
+import models.signals  # noqa: F401  the five fill SQLModel.metadata
 
 
 def spell_type(kind: str, item: Any, autogen: AutogenContext) -> str | Literal[False]:

@@ -38,7 +38,6 @@ class Holding:
     """Records of one schema, in the order of their file."""
 
     def __init__(self, schema: str) -> None:
-        self.schema = schema
         dtype = dtype_of(schema)
         self._time = time_field(dtype)
         self._spool = Spool(dtype)
@@ -53,9 +52,6 @@ class Holding:
     def last_ns(self) -> int:
         """Latest time of any record."""
         return max(block.last_ns for block in self._blocks)
-
-    def __len__(self) -> int:
-        return len(self._spool)
 
     def append(self, records: Records) -> None:
         """Add records at the end."""

@@ -85,11 +85,21 @@ class Outlet:
         await self._binary(octets)
 
     async def finish(self) -> None:
-        """Say that nothing follows, with FIN, and leave the other direction open."""
+        """Say that nothing follows, with FIN, and leave the other direction open.
+
+        Raises
+        ------
+        ConnectionError
+            If the client has left.
+        """
         if self._compressor is not None:
             self._writer.write(self._compressor.flush(zstandard.COMPRESSOBJ_FLUSH_FINISH))
         await self._writer.drain()
-        self._writer.write_eof()
+        try:
+            self._writer.write_eof()
+        except OSError as error:
+            # ENOTCONN is no ConnectionError.
+            raise ConnectionAbortedError("the client left before the end") from error
 
     def close(self) -> None:
         """End politely: what is buffered is sent, then FIN."""

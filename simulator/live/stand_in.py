@@ -9,6 +9,7 @@ client library's own classes, looser than the real gateway, because its tests se
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -221,10 +222,11 @@ class StandInSession:
         await self.outlet.finish()
 
     async def _end(self) -> None:
-        if self._replay is not None:
-            self._replay.cancel()
-            (outcome,) = await asyncio.gather(self._replay, return_exceptions=True)
-            if isinstance(outcome, Exception) and not isinstance(outcome, ConnectionError):
-                raise outcome
-        self.outlet.close()
-        await self.outlet.closed()
+        try:
+            if self._replay is not None:
+                self._replay.cancel()
+                with contextlib.suppress(asyncio.CancelledError, ConnectionError):
+                    await self._replay
+        finally:
+            self.outlet.close()
+            await self.outlet.closed()

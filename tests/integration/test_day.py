@@ -182,6 +182,22 @@ def test_without_prefect_ctrl_c_drains(start_up: Callable[..., Up], tmp_path: Pa
     assert processes_below(tmp_path) == []
 
 
+def test_without_prefect_a_killed_stream_is_started_again(start_up: Callable[..., Up]) -> None:
+    up = start_up("--no-prefect", "--for", "40")
+    up.wait_for(lambda: up.query("select 1 from stream_run where records > 0"), "a record")
+
+    (pid,) = up.query("select pid from stream_run")[0]
+    os.kill(pid, signal.SIGKILL)
+    up.wait_for(lambda: up.query("select 1 from stream_run where id = 2 and caught_up"), "another")
+    code, summary, err = up.finish()
+
+    assert (code, summary["status"]) == (0, "drained"), err
+    assert up.query("select status from stream_run order by id") == [("failed",), ("drained",)]
+    assert up.query("select notice_key from notice") == [("run-1-ended",)]
+    ((state,),) = up.query("select state from alert_outbox where notice_key = 'run-1-ended'")
+    assert state == "sent"
+
+
 def test_a_killed_ifd_up_leaves_no_process_and_starts_again(
     start_up: Callable[..., Up], tmp_path: Path
 ) -> None:

@@ -716,6 +716,7 @@ async def local_exchange(directory: Path, scratch: Path) -> AsyncIterator[tuple[
     process = await asyncio.create_subprocess_exec(
         *command,
         *("--serve", str(directory), "--speed", "0", "--key", KEY),
+        *("--replay-hours", "0"),  # orders of a snapshot may be days old
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.DEVNULL,
     )

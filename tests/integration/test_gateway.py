@@ -24,9 +24,9 @@ import zstandard
 from databento.common.error import BentoError
 from databento.live.protocol import DatabentoLiveProtocol
 
-from ifd.book import OrderBook
 from ifd.clock import SystemClock
 from ifd.records import MBO_DTYPE, MboArray
+from ifd.reference.order_book import OrderBook
 from ifd.replay import read_mbo
 from ifd.units import NANOS_PER_MINUTE, NANOS_PER_SECOND
 from simulator.live import (

@@ -6,7 +6,9 @@ a market. Slow on purpose: nothing here is simulated but the market.
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
+import json
 import os
 import signal
 import subprocess
@@ -22,18 +24,24 @@ import psutil
 import pytest
 import stamina
 from sqlalchemy.engine import Engine
+from sqlmodel import Session, select
 
+from config.calendar import calendar_around
 from config.settings import ROOT_DIR, Settings, load_settings
 from ifd.clock import SystemClock
 from ifd.units import utc_from_ns
 from models.base import make_engine
 from models.database import upgrade
-from models.operations import StreamRunRow
+from models.market import BaselineRow
+from models.operations import GapRow, StreamRunRow
+from models.runs import latest_run, request_stop
+from models.signals import AlertOutboxRow
 from runtime.children import Child, free_port
 from runtime.prefect_services import (
     BASELINES_DEPLOYMENT,
     MARKET_CLOSE_DEPLOYMENT,
     STREAM_DEPLOYMENT,
+    WATCHDOG_DEPLOYMENT,
     FlowRun,
     PrefectApi,
     api_url,
@@ -43,11 +51,14 @@ from runtime.prefect_services import (
 )
 from runtime.stopping import process_of
 from runtime.supervisor import read_run
+from simulator.live import DEFAULT_KEY
 from simulator.session_files import SessionPlan, write_sessions
+from tests.recordings import archived, assert_same_until, served
 
 pytestmark = pytest.mark.integration
+SYMBOLS = ("NQ.OPT", "NQ.FUT")
 NEW_YORK = ZoneInfo("America/New_York")
-SCHEDULES = {"stream": dt.time(9, 25), "market-close": dt.time(16), "baselines": dt.time(17, 30)}
+SCHEDULES = {"stream": dt.time(9, 25), "market-close": None, "baselines": dt.time(17, 30)}
 
 
 class Platform:
@@ -63,8 +74,14 @@ class Platform:
             "IFD_FEED__SIMULATED": "true",
             "IFD_FEED__HOST": "127.0.0.1",
             "IFD_FEED__PORT": str(free_port()),
+            "IFD_FEED__PARENTS": json.dumps([SYMBOLS[0]]),
+            "IFD_FEED__FUTURES": json.dumps([SYMBOLS[1]]),
+            "IFD_FEED__REPLAY_MINUTES": "5",
+            "IFD_FEED__RECONNECT_MAX_SECONDS": "1",
+            "IFD_BASELINE__DIRECTORY": str(var / "baselines"),
             "IFD_PREFECT__PORT": str(free_port()),
-            "DATABENTO_API_KEY": "db-" + "0" * 29,
+            "DATABENTO_API_KEY": DEFAULT_KEY,
+            "SLACK_WEBHOOK_URL": "http://127.0.0.1:9/nobody-reads-it",
         }
         for name, value in self.environment.items():
             monkeypatch.setenv(name, value)
@@ -80,6 +97,16 @@ class Platform:
         self.worker = Child(worker_program(self.settings, **given))
         self.api.wait_healthy(timeout_seconds=90, is_alive=lambda: self.server.exit_code is None)
         self.worker.wait_ready(timeout_seconds=120)
+        # The tests say when it looks; by its schedule it would act in the middle of one.
+        watchdog = self.deployments()["watchdog"]["id"]
+        self.request("PATCH", f"/deployments/{watchdog}", {"paused": True})
+
+    def start_server(self) -> None:
+        """Start the server again."""
+        self.server = Child(
+            server_program(self.settings, var=self.var, environment=self.environment)
+        )
+        self.api.wait_healthy(timeout_seconds=90)
 
     def stop(self) -> None:
         self.worker.stop()
@@ -122,12 +149,26 @@ class Platform:
         return self.api.flow_run(run.id).has_ended
 
     def run_of(self, run: FlowRun) -> StreamRunRow | None:
-        from sqlmodel import Session, select
-
         with Session(self.engine, expire_on_commit=False) as session:
             return session.exec(
                 select(StreamRunRow).where(StreamRunRow.flow_run_id == run.id)
             ).first()
+
+    def baselines(self) -> list[dict[str, Any]]:
+        with Session(self.engine) as session:
+            rows = session.exec(select(BaselineRow)).all()
+        found = [row.model_dump(exclude={"id", "computed_ns"}) for row in rows]
+        return sorted(found, key=lambda row: (row["key"], row["metric"], row["bucket"]))
+
+    def newest_run(self) -> StreamRunRow:
+        with Session(self.engine, expire_on_commit=False) as session:
+            run = latest_run(session)
+        assert run is not None
+        return run
+
+    def is_live(self, *, beyond: int) -> bool:
+        run = self.newest_run()
+        return run.active_shard is not None and run.caught_up and run.records > beyond
 
     def artifacts(self, run: FlowRun) -> dict[str, dict[str, Any]]:
         body = {"flow_runs": {"id": {"any_": [run.id]}}}
@@ -183,13 +224,18 @@ def new_york_now() -> dt.datetime:
     return utc_from_ns(SystemClock().now_ns()).astimezone(NEW_YORK)
 
 
-def next_weekdays(time_of_day: dt.time, count: int) -> list[dt.datetime]:
-    """The next weekday occurrences of a New York time, in UTC."""
-    now = new_york_now()
-    days = (now.date() + dt.timedelta(days=n) for n in range(30))
-    moments = (dt.datetime.combine(day, time_of_day, tzinfo=NEW_YORK) for day in days)
-    coming = [each for each in moments if each.weekday() < 5 and each > now]
-    return [each.astimezone(dt.UTC) for each in coming[:count]]
+def next_sessions(time_of_day: dt.time | None, count: int) -> list[dt.datetime]:
+    """A New York time on the next trading dates, or their closes, in UTC."""
+    now_ns = SystemClock().now_ns()
+    moments = []
+    for session in calendar_around("cash", now_ns):
+        if time_of_day is None:
+            moments.append(utc_from_ns(session.close_ns))
+        else:
+            day = dt.date.fromisoformat(session.date)
+            moment = dt.datetime.combine(day, time_of_day, tzinfo=NEW_YORK)
+            moments.append(moment.astimezone(dt.UTC))
+    return [moment for moment in moments if moment > utc_from_ns(now_ns)][:count]
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
@@ -212,7 +258,7 @@ def test_the_scheduler_has_created_the_coming_runs_at_new_york_times(
     runs = scheduled()[:3]
 
     moments = [dt.datetime.fromisoformat(each["expected_start_time"]) for each in runs]
-    assert moments == next_weekdays(SCHEDULES[name], 3)
+    assert moments == next_sessions(SCHEDULES[name], 3)
     if name == "market-close":
         assert [each["parameters"]["only_if_closed"] for each in runs] == [True] * 3
 
@@ -223,13 +269,20 @@ def test_deploying_again_changes_nothing(platform: Platform) -> None:
     assert "already applied" in platform.apply()
     output = platform.apply("--again")
 
-    assert "stream, market-close, baselines applied to work pool ifd" in output
+    assert "stream, market-close, watchdog, baselines applied to work pool ifd" in output
+    automations = platform.request("POST", "/automations/filter", {})
+    assert sorted(each["name"] for each in automations) == [
+        "ifd: a quality gate failed",
+        "ifd: a run is late",
+        "ifd: a stream crashed or failed",
+        "ifd: end zombies",
+    ]
     after = platform.deployments()
     assert {name: each["id"] for name, each in after.items()} == {
         name: each["id"] for name, each in before.items()
     }
     for name, each in after.items():
-        assert len(each["schedules"]) == 1, name
+        assert len({one["slug"] for one in each["schedules"]}) == len(each["schedules"]), name
         assert each["version"] == before[name]["version"]
         assert each["concurrency_limit"] is None
 
@@ -278,9 +331,38 @@ def test_baselines_are_rebuilt_from_files_and_their_coverage_is_shown(
 
     assert run.state_type == "COMPLETED"
     assert "from 3 sessions until 2026-10-07" in run.message
-    (artifact,) = platform.artifacts(run).values()
-    assert artifact["key"] == "baselines"
-    assert '"New York time": "09:30"' in artifact["data"]
+    artifacts = platform.artifacts(run)
+    assert set(artifacts) == {"baselines", "baselines-progress"}
+    assert '"New York time": "09:30"' in artifacts["baselines"]["data"]
+    assert float(artifacts["baselines-progress"]["data"]) == 100
+
+
+def test_baselines_are_the_same_wherever_they_are_computed(
+    platform: Platform, tmp_path: Path
+) -> None:
+    made = tmp_path / "sessions"
+    write_sessions(made, SessionPlan(days=3, seed=6, minutes=2))
+    parameters = {
+        "files": [str(path) for path in sorted(made.glob("*.mbo.dbn.zst"))],
+        "definitions": [str(made / "definitions.dbn.zst")],
+    }
+    found = []
+
+    for runner in ("threads", "processes", "dask"):
+        environment = {
+            "IFD_PREFECT__TASK_RUNNER": runner,
+            # Nothing that another runner computed is found again.
+            "IFD_BASELINE__DIRECTORY": str(tmp_path / runner),
+        }
+        run = platform.wait_ended(
+            platform.api.create_run(BASELINES_DEPLOYMENT, parameters, environment=environment)
+        )
+        assert run.state_type == "COMPLETED", run.message
+        found.append(platform.baselines())
+
+    assert len(found[0]) > 100
+    assert found[1] == found[0]
+    assert found[2] == found[0]
 
 
 def test_baselines_of_a_damaged_file_fail_at_once_and_name_it(
@@ -323,7 +405,12 @@ def test_market_close_drains_the_stream_and_both_runs_tell_of_it(
     assert (row.status, row.stop_reason, row.active_shard) == ("drained", "market close", None)
     assert pid is not None
     assert not psutil.pid_exists(pid)
-    assert set(platform.artifacts(stream)) == {"stream-nq", "stream-nq-numbers", "dashboard"}
+    assert set(platform.artifacts(stream)) == {
+        "stream-nq",
+        "stream-nq-numbers",
+        "stream-nq-plot",
+        "dashboard",
+    }
     assert "market-close" in platform.artifacts(close)
     assert "Stream is streaming" in platform.logs(stream)
     assert ended.name.startswith("stream nq 20")
@@ -359,3 +446,117 @@ def test_a_killed_flow_process_takes_no_record_with_it(
     assert platform.wait_ended(stream).state_type == "CRASHED"
     wait_until(lambda: read_run(platform.engine, run_id).ended_ns is not None, "the drain")
     assert read_run(platform.engine, run_id).status == "drained"
+
+
+def test_cancelling_while_the_stream_drains_does_not_break_the_drain(
+    platform: Platform, streaming: tuple[FlowRun, int]
+) -> None:
+    stream, run_id = streaming
+
+    request_stop(platform.engine, "nq", "test", now_ns=SystemClock().now_ns())
+    platform.request("POST", f"/flow_runs/{stream.id}/set_state", {"state": {"type": "CANCELLING"}})
+    platform.wait_ended(stream)
+
+    wait_until(lambda: read_run(platform.engine, run_id).ended_ns is not None, "the drain")
+    assert read_run(platform.engine, run_id).status == "drained"
+
+
+@pytest.fixture(scope="module")
+def gateway(platform: Platform) -> Iterator[int]:
+    """A market on the port where nobody answered so far: only the last tests have one."""
+    ready = platform.var / "gateway.json"
+    port = platform.settings.feed.port
+    options = ["--port", str(port), "--key", DEFAULT_KEY, "--rate", "1000", "--seed", "5"]
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "simulator", *options),
+            *("--history-minutes", "1", "--ready-file", str(ready)),
+        ],
+        stdout=subprocess.DEVNULL,
+    )
+    wait_until(ready.exists, "the gateway")
+    yield port
+    process.terminate()
+    process.wait()
+
+
+def assert_nothing_was_lost(engine: Engine, port: int) -> None:
+    received = archived(engine)
+    until = int(received["ts_event"].max())
+    whole = asyncio.run(served(port, until, symbols=SYMBOLS))
+    assert_same_until(received, whole, until)
+
+
+def kill_everything_of(run: StreamRunRow) -> None:
+    """As a machine that loses its memory would: nobody is left to report anything."""
+    engine = process_of(run)
+    assert engine is not None
+    flow, (reader,) = engine.parent(), engine.children()
+    assert flow is not None
+    for process in (reader, engine):
+        process.suspend()  # or they would still hear of the death of their parent
+    for process in (flow, engine, reader):
+        process.kill()
+
+
+def test_a_stream_that_was_killed_is_noticed_and_started_again_and_no_record_is_lost(
+    platform: Platform, gateway: int
+) -> None:
+    stream, run_id = platform.start_stream()
+    wait_until(lambda: platform.is_live(beyond=0), "records")
+    killed_at = time.monotonic()
+    kill_everything_of(read_run(platform.engine, run_id))
+    before = read_run(platform.engine, run_id)
+
+    def is_noticed() -> bool:
+        # As its schedule would, only oftener.
+        platform.wait_ended(platform.api.create_run(WATCHDOG_DEPLOYMENT))
+        return read_run(platform.engine, run_id).active_shard is None
+
+    wait_until(is_noticed, "the watchdog")
+    noticed_seconds = time.monotonic() - killed_at
+    wait_until(lambda: platform.is_live(beyond=before.records), "the new stream")
+    second = platform.newest_run()
+    watched = platform.wait_ended(platform.api.create_run(WATCHDOG_DEPLOYMENT))
+    close = platform.wait_ended(platform.api.create_run(MARKET_CLOSE_DEPLOYMENT))
+
+    assert noticed_seconds < 60
+    assert platform.wait_ended(stream).state_type == "CRASHED"
+    assert read_run(platform.engine, run_id).status == "failed"
+    assert second.id != run_id
+    assert watched.message == "every stream is well, or was asked to end"
+    assert close.message.startswith("nq drained in ")
+    with Session(platform.engine) as session:
+        owed = session.exec(
+            select(AlertOutboxRow.notice_key).where(AlertOutboxRow.kind == "notice")
+        ).all()
+        gaps = session.exec(select(GapRow)).all()
+    assert owed == [f"run-{run_id}-ended"]
+    assert ("crash", "replayed") in {(gap.cause, gap.state) for gap in gaps}
+    assert {gap.state for gap in gaps} == {"replayed"}
+    assert_nothing_was_lost(platform.engine, gateway)
+
+
+@pytest.mark.timeout(300)
+def test_a_stream_outlives_a_minute_without_its_server_and_can_be_stopped_meanwhile(
+    platform: Platform, gateway: int
+) -> None:
+    stream, run_id = platform.start_stream()
+    wait_until(lambda: platform.is_live(beyond=0), "records")
+    os.kill(platform.server.pid, signal.SIGKILL)
+    platform.server.stop()
+    records = read_run(platform.engine, run_id).records
+
+    time.sleep(60)  # the outage itself
+    grown = read_run(platform.engine, run_id)
+    request_stop(platform.engine, "nq", "test", now_ns=SystemClock().now_ns())
+    asked = time.monotonic()
+    wait_until(lambda: read_run(platform.engine, run_id).ended_ns is not None, "the drain")
+    drained_seconds = time.monotonic() - asked
+    platform.start_server()
+
+    assert grown.records > records + 30_000
+    assert read_run(platform.engine, run_id).status == "drained"
+    assert drained_seconds < 10
+    assert_nothing_was_lost(platform.engine, gateway)
+    assert platform.wait_ended(stream).state_type == "COMPLETED"

@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
 import psutil
 import pytest
 from sqlalchemy.engine import Engine
@@ -23,19 +22,18 @@ from sqlmodel import Session, col, select
 
 from config.settings import Settings, load_settings
 from ifd.clock import SystemClock
-from ifd.gateway import Subscription, Timing
-from ifd.pipeline import session_windows
+from ifd.pipeline import Pipeline
 from ifd.records import MboArray
-from ifd.replay import read_definitions, read_mbo
+from ifd.replay import read_definitions
 from ifd.sessions import session_date
 from models.base import make_engine
 from models.database import upgrade
 from models.market import PressureWindowRow
-from models.operations import ArchiveFileRow, CoverageRow, GapRow, StreamRunRow
+from models.operations import CoverageRow, GapRow, StreamRunRow
 from models.runs import request_stop
 from runtime.supervisor import RunningStream, close_run, read_run, start_stream
 from simulator.live import DEFAULT_KEY
-from tests.feeds import ReadableFeed
+from tests.recordings import archived, assert_same_until, served
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
@@ -123,43 +121,6 @@ def kill_both(stream: RunningStream) -> None:
     child.send_signal(signal.SIGKILL)
 
 
-def archived(engine: Engine) -> MboArray:
-    """Everything in the archive, in the order of its files."""
-    with Session(engine) as session:
-        rows = session.exec(
-            select(ArchiveFileRow).order_by(
-                col(ArchiveFileRow.run_id), col(ArchiveFileRow.created_ns)
-            )
-        ).all()
-    assert all(row.closed_ns is not None for row in rows)
-    return np.concatenate(list(read_mbo(Path(row.path) for row in rows)))
-
-
-async def served(port: int, until: int) -> MboArray:
-    """What the gateway gives somebody who was never cut off, up to an event time."""
-    feed = ReadableFeed(
-        host="127.0.0.1",
-        port=port,
-        key=DEFAULT_KEY,
-        dataset="GLBX.MDP3",
-        subscriptions=[Subscription("mbo", SYMBOLS, start_ns=0)],
-        clock=SystemClock(),
-        timing=Timing(),
-    )
-    running = asyncio.create_task(feed.run())
-    arrays: list[MboArray] = []
-    while arrivals := await feed.get(1 << 16):
-        arrays += [one.chunk for one in arrivals if isinstance(one.chunk, np.ndarray)]
-        if arrays and int(arrays[-1]["ts_event"].max()) > until + 2 * 10**9:
-            feed.stop()
-    await running
-    return np.concatenate(arrays)
-
-
-def by_instrument(records: MboArray) -> MboArray:
-    return records[np.argsort(records["instrument_id"], kind="stable")]
-
-
 @pytest.mark.parametrize("kill", [kill_engine, kill_ingest, kill_both])
 def test_after_a_kill_the_next_run_goes_on_where_the_archive_ends(
     kill: Callable[[RunningStream], None], engine: Engine, settings: Settings, gateway_port: int
@@ -179,12 +140,12 @@ def test_after_a_kill_the_next_run_goes_on_where_the_archive_ends(
     assert read_run(engine, second.run_id).status == "drained"
     received = archived(engine)
     until = int(received["ts_event"].max())
-    whole = asyncio.run(served(gateway_port, until))
+    whole = asyncio.run(served(gateway_port, until, symbols=SYMBOLS))
     assert_same_until(received, whole, until)
     assert_windows_of(received, engine, settings)
     with Session(engine) as session:
         gaps = session.exec(select(GapRow)).all()
-        stretches = session.exec(select(CoverageRow).order_by(col(CoverageRow.id))).all()
+        stretches = session.exec(select(CoverageRow).order_by(col(CoverageRow.run_id))).all()
         runs = session.exec(select(StreamRunRow)).all()
     assert [(gap.run_id, gap.cause, gap.state) for gap in gaps] == [
         (second.run_id, "crash", "replayed")
@@ -194,28 +155,17 @@ def test_after_a_kill_the_next_run_goes_on_where_the_archive_ends(
     assert not stretches[1].is_open
 
 
-def assert_same_until(received: MboArray, whole: MboArray, until: int) -> None:
-    """The same records up to the last second, in which the gateway may have had more to send."""
-    calm = until - 10**9
-    for records in (received, whole):
-        assert int(records["ts_event"].max()) > calm
-    mine, theirs = (by_instrument(one[one["ts_event"] <= calm]) for one in (received, whole))
-    assert len(mine) == len(theirs)
-    assert np.array_equal(mine, theirs)
-
-
 def assert_windows_of(received: MboArray, engine: Engine, settings: Settings) -> None:
     """The stored windows are those of one engine that saw the archive from end to end."""
     files = sorted(settings.archive.directory.glob("*/*/*.dbn.zst"))
     definitions = [one for path in files for one in read_definitions(path)]
-    params = settings.engine_params()
-    expected = {
-        (window.instrument_id, window.window_start): window
-        for window in session_windows([received], definitions, params)
-    }
+    pipeline = Pipeline(settings.engine_params())
+    pipeline.define(definitions)
+    windows = [*pipeline.update(received).windows, *pipeline.finish().windows]
+    expected = {(one.instrument_id, one.window_start, one.window_end): one for one in windows}
     with Session(engine) as session:
         rows = session.exec(select(PressureWindowRow)).all()
-    found = {(row.instrument_id, row.window_start): row for row in rows}
+    found = {(row.instrument_id, row.window_start, row.window_end): row for row in rows}
     assert set(found) == set(expected)
     for key, window in expected.items():
         for field in dataclasses.fields(window):

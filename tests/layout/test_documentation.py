@@ -8,8 +8,10 @@ from pydantic import BaseModel
 from sqlmodel import SQLModel
 
 import models.market
+import models.money
 import models.operations
-import models.signals  # noqa: F401  the three fill SQLModel.metadata
+import models.quality
+import models.signals  # noqa: F401  the five fill SQLModel.metadata
 from cli.main import app
 from config.settings import Settings
 

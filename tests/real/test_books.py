@@ -12,11 +12,12 @@ import databento as db
 import numpy as np
 import pytest
 
+from ifd.book.books import CompiledBook
 from ifd.params import EngineParams
 from ifd.pipeline import Output, Pipeline
 from ifd.records import F_LAST, MBO_DTYPE, RTYPE_MBO
 from ifd.replay import read_definitions, read_mbo
-from ifd.tape import Market, TrackedInstrument
+from ifd.tape import Market
 from ifd.units import NANOS_PER_MINUTE
 
 ESM4 = "glbx/esm4_20240508/orderbooks_mbo_2024-05-08T00-00-00_2024-05-08T00-00-02.dbn.zst"
@@ -32,41 +33,40 @@ def rebuilt(path: Path) -> Market:
     return market
 
 
-def only(market: Market) -> TrackedInstrument:
-    (tracked,) = market.instruments.values()
-    return tracked
+def only(market: Market) -> CompiledBook:
+    (book,) = market.instruments()
+    return book
 
 
 def test_esm4_after_two_seconds_of_a_live_session(data_dir: Path) -> None:
-    tracked = only(rebuilt(data_dir / ESM4))
-    book = tracked.book
+    book = only(rebuilt(data_dir / ESM4))
 
-    assert len(book.orders) == 13_598
-    assert (len(book.bids.levels), len(book.asks.levels)) == (976, 571)
+    assert book.orders == 13_598
+    assert (book.bid_levels, book.ask_levels) == (976, 571)
     assert book.best_bid() == (5_214 * POINT, 28, 22)
     assert book.best_ask() == (5_214 * POINT + POINT // 4, 17, 11)
-    assert (book.unknown_orders, tracked.crossed_events, book.complete) == (0, 0, True)
+    assert (book.unknown_orders, book.crossed_events, book.complete) == (0, 0, True)
 
 
 def test_esm4_trades_are_all_lifted_offers(data_dir: Path) -> None:
-    tape = only(rebuilt(data_dir / ESM4)).tape
+    tape = only(rebuilt(data_dir / ESM4))
 
     assert (tape.trades, tape.buy_volume, tape.sell_volume) == (5, 6, 0)
 
 
 def test_esh4_is_a_snapshot_without_a_clear(data_dir: Path) -> None:
-    tracked = only(rebuilt(data_dir / ESH4))
+    book = only(rebuilt(data_dir / ESH4))
 
-    assert (tracked.records, len(tracked.book.orders), tracked.events) == (8_725, 8_725, 1)
-    assert tracked.book.complete
-    assert tracked.tape.trades == 0
+    assert (book.records, book.orders, book.events) == (8_725, 8_725, 1)
+    assert book.complete
+    assert book.trades == 0
 
 
 @pytest.mark.parametrize("version", ["v1.dbn.zst", "v2.dbn.zst", "v3.dbn.zst", "v3.dbn", "dbn"])
 def test_a_file_that_begins_in_mid_session_is_incomplete(data_dir: Path, version: str) -> None:
     path = data_dir / f"databento_official/dbn_tests_data/test_data.mbo.{version}"
 
-    book = only(rebuilt(path)).book
+    book = only(rebuilt(path))
 
     assert (book.unknown_cancels, book.complete) == (2, False)
 
@@ -74,7 +74,7 @@ def test_a_file_that_begins_in_mid_session_is_incomplete(data_dir: Path, version
 def test_the_live_recording_holds_orders_among_everything_else(data_dir: Path) -> None:
     path = data_dir / "databento_official/python_tests_data/LIVE/test_data.live.dbn.zst"
 
-    assert len(only(rebuilt(path)).book.orders) == 5
+    assert only(rebuilt(path)).orders == 5
 
 
 def test_esm4_through_the_engine_gives_bars_and_no_signal(data_dir: Path) -> None:
@@ -86,7 +86,7 @@ def test_esm4_through_the_engine_gives_bars_and_no_signal(data_dir: Path) -> Non
 
     closed = [bar for output in outputs for bar in output.bars if bar.closed]
     assert [(bar.interval_ns // NANOS_PER_MINUTE, bar.volume) for bar in closed] == [(1, 6), (5, 6)]
-    (window,) = [window for output in outputs for window in output.windows]
+    window, _ = [window for output in outputs for window in output.windows]
     assert (window.buy_volume, window.messages, window.session_date) == (6, 195, "2024-05-08")
     assert pipeline.counters.signals == 0
 

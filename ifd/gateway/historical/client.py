@@ -108,6 +108,8 @@ class ProviderClient:
         ------
         HistoryError, AuthenticationFailedError
             If it was refused, or was not to be had in `free_attempts`.
+        EnvironmentProblemError
+            If the other side's certificate is not trusted.
         """
         # Any: whatever JSON the method answers, and what it takes.
         call = getattr(self._client.metadata, method)
@@ -127,6 +129,8 @@ class ProviderClient:
         ------
         HistoryError, AuthenticationFailedError
             If it was refused, or broke.
+        EnvironmentProblemError
+            If the file cannot be written, or the certificate is not trusted.
         """
 
         def fetch() -> None:
@@ -206,6 +210,11 @@ def parameters(request: HistoricalRequest) -> dict[str, Any]:
 
 def _decision(error: BentoError | requests.RequestException) -> Exception:
     """Return the error that says what to do about this one."""
+    if isinstance(error, requests.exceptions.SSLError):
+        return EnvironmentProblemError(
+            f"the historical API's certificate is not trusted ({error}): for the local exchange, "
+            "REQUESTS_CA_BUNDLE names the file that `ifd gateway --historical-ca` wrote"
+        )
     if not isinstance(error, BentoHttpError):
         cause = error.__context__
         if isinstance(cause, OSError) and not isinstance(cause, requests.RequestException):

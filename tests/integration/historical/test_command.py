@@ -10,10 +10,12 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import databento
 import pytest
+import structlog
 from databento.common.error import BentoServerError
 from typer.testing import CliRunner, Result
 
@@ -29,9 +31,11 @@ SPAN = ["--start", "2026-10-05T13:30", "--end", "2026-10-05T14:00:00Z", "--symbo
 
 
 @pytest.fixture(autouse=True)
-def _environment(api: HistoricalServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def _environment(api: HistoricalServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("DATABENTO_API_KEY", DEFAULT_KEY)
     monkeypatch.setenv("IFD_HISTORICAL__GATEWAY", api.address)
+    yield
+    structlog.reset_defaults()
 
 
 def run(*arguments: str, answer: str | None = None) -> Result:
@@ -71,6 +75,18 @@ def test_a_second_fetch_finds_everything_there(tmp_path: Path) -> None:
     assert again.exit_code == 0, again.output
     assert "$0.000000 spent" in again.stdout
     assert "1 slices were there already" in again.stdout
+
+
+def test_warnings_and_retries_do_not_spoil_the_answer(
+    api: HistoricalServer, tmp_path: Path
+) -> None:
+    degraded = ["--start", "2026-10-06T13:30", "--end", "2026-10-06T13:31", "--symbol", "NQ.FUT"]
+    api.door.faults.plan("500", "metadata.get_billable_size", count=1)
+
+    done = run("fetch", *degraded, "--out", str(tmp_path), "--yes", "--json")
+
+    assert "(degraded)" in json.loads(done.stdout)["notices"][0]
+    assert "asking again" in done.stderr
 
 
 def test_the_cap_stops_a_fetch_before_it_begins(api: HistoricalServer, tmp_path: Path) -> None:

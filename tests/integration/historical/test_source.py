@@ -461,6 +461,15 @@ def test_an_unknown_key_is_said_once_and_no_key_is_ever_shown(
     assert not [text for text in shown if "secret" in text]
 
 
+def test_a_certificate_that_is_not_trusted_is_said_at_once(
+    source: HistoricalSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE")
+
+    with pytest.raises(EnvironmentProblemError, match="REQUESTS_CA_BUNDLE"):
+        source.unit_prices()
+
+
 def test_nobody_listening_and_a_full_disk_are_told_apart(
     api: HistoricalServer, make_source: Callable[..., HistoricalSource], tmp_path: Path
 ) -> None:

@@ -13,11 +13,12 @@ from ifd.clock import ManualClock
 from ifd.errors import DatabaseError, InputError, NewerDatabaseError
 from ifd.params import EngineParams
 from ifd.signals import Side, Signal
-from ifd.windows import OpenWindow
-from models import alerts, migrations
+from ifd.windows import WINDOW_COLUMNS
+from models import alerts
 from models.base import make_engine, transaction
 from models.database import upgrade
 from models.market import BaselineRow, PressureWindowRow
+from models.migrations import head
 from models.signals import SignalRow
 from sinks.tables import store_params
 
@@ -171,7 +172,7 @@ def test_a_signal_is_explained_from_what_is_stored(
     engine = make_engine(sqlite_url)
     params = EngineParams()
     signal = make_signal(params_fingerprint=store_params(engine, params, clock=ManualClock(1)))
-    window = {name: 3 for name in OpenWindow.__slots__ if name not in ("start", "end")}
+    window = {name: 3 for name in WINDOW_COLUMNS if name not in ("start", "end")}
     with transaction(engine) as session:
         row = SignalRow.from_signal(signal, source="simulated", committed_ns=1, late=True)
         alerts.queue_alerts(session, alerts.store_signals(session, [row]), "#alerts", now_ns=1)
@@ -296,13 +297,12 @@ def test_an_upgrade_says_from_where_to_where(sqlite_url: str) -> None:
             CliRunner().invoke(database.app, ["upgrade", "--database", sqlite_url, *options]).stdout
         )
 
-    newest = migrations.head()
-    assert upgrade_by_hand() == f"{sqlite_url} was migrated from revision none to {newest}\n"
-    assert upgrade_by_hand() == f"{sqlite_url} is current, at revision {newest}\n"
+    assert upgrade_by_hand() == f"{sqlite_url} was migrated from revision none to {head()}\n"
+    assert upgrade_by_hand() == f"{sqlite_url} is current, at revision {head()}\n"
     assert json.loads(upgrade_by_hand("--json")) == {
         "database": sqlite_url,
-        "before": newest,
-        "after": newest,
+        "before": head(),
+        "after": head(),
     }
 
 

@@ -100,3 +100,38 @@ def test_the_gateway_host_follows_the_dataset_unless_one_is_given(
     assert load_settings().feed.gateway_host == "glbx-mdp3.lsg.databento.com"
     monkeypatch.setenv("IFD_FEED__HOST", "127.0.0.1")
     assert load_settings().feed.gateway_host == "127.0.0.1"
+
+
+def test_a_shard_streams_its_own_parents(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IFD_SHARDS__ES__PARENTS", '["ES.OPT"]')
+    monkeypatch.setenv("IFD_SHARDS__ES__FUTURES", '["ES.FUT"]')
+    settings = load_settings()
+
+    other = settings.of_shard("es")
+
+    assert (settings.feed.shard, len(settings.feed.parents)) == ("nq", 26)
+    assert settings.feed.futures == ["NQ.FUT"]
+    assert (other.feed.shard, other.feed.parents, other.feed.futures) == (
+        "es",
+        ["ES.OPT"],
+        ["ES.FUT"],
+    )
+    assert other.of_shard("nq").feed == settings.feed
+
+
+def test_parents_named_for_the_feed_win_over_those_of_its_shard(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("IFD_FEED__PARENTS", '["NQ.OPT"]')
+
+    assert load_settings().feed.parents == ["NQ.OPT"]
+    assert load_settings().feed.futures == ["NQ.FUT"]
+
+
+def test_a_shard_nobody_configured_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigurationError, match=r"there is no shard 'rty'.*one of nq"):
+        load_settings().of_shard("rty")
+    monkeypatch.setenv("IFD_FEED__SHARD", "rty")
+
+    with pytest.raises(ConfigurationError, match="what shard 'rty' streams"):
+        load_settings()

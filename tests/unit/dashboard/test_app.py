@@ -97,7 +97,8 @@ def test_metrics_show_the_streams_newest_numbers(page: Any) -> None:
     assert "ifd_stream_queue_depth 7.0" in text
     assert "ifd_stream_records_per_s 1234.5" in text
     assert "ifd_stream_run_records 1000.0" in text
-    assert "feed_state" not in text
+    assert 'ifd_stream_feed_state{state="live"} 1.0' in text
+    assert 'ifd_stream_feed_state{state="reconnecting"} 0.0' in text
     assert "ifd_dashboard_clients 0.0" in text
 
 
@@ -122,6 +123,18 @@ def test_a_page_is_greeted_then_given_a_snapshot_then_what_happens(page: Any, ma
     assert len(snap["signals"]) == 2
     assert fresh["signal"]["volume"] == 999
     assert fresh["seq"] > snap["seq"]
+
+
+def test_the_link_to_prefect_leads_to_the_run_that_streams(page: Any, market: Any) -> None:
+    with page.websocket() as socket:
+        socket.receive(), socket.receive()
+        market.run(flow_run_id="0f8e", heartbeat_ns=2 * 10**18)
+        while socket.receive()["type"] != "run":
+            pass
+    with page.websocket() as socket:
+        hello = socket.receive()
+
+    assert hello["prefect_url"] == "http://127.0.0.1:4200/runs/flow-run/0f8e"
 
 
 def test_a_page_that_comes_back_gets_only_what_it_missed(page: Any, market: Any) -> None:

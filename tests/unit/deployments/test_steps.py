@@ -76,9 +76,11 @@ def test_nothing_is_deployed_when_the_server_holds_this_version(
     version = steps.deployed_version()
     deployed: list[str] = []
     monkeypatch.setattr(apply, "_deploy_all", deployed.append)
-    current = Server(dict.fromkeys(("stream", "market-close", "baselines"), version))
+    monkeypatch.setattr(apply, "apply_automations", lambda _api, _webhook: ())
+    _, names = apply.declared()
+    current = Server(dict.fromkeys(names, version))
     partial = Server({"stream": version, "market-close": version})
-    old = Server(dict.fromkeys(("stream", "market-close", "baselines"), "0"))
+    old = Server(dict.fromkeys(names, "0"))
 
     assert not apply.apply(current).changed  # type: ignore[arg-type]
     assert deployed == []

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from ifd.book import OrderBook, Quote
+from ifd.book.quotes import Quote
 from ifd.records import ASK, BID, F_LAST, F_MAYBE_BAD_BOOK, F_SNAPSHOT
+from ifd.reference.order_book import OrderBook
 from ifd.units import UNDEFINED_PRICE
 
 SNAPSHOT = F_SNAPSHOT | 8

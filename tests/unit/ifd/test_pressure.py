@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from ifd.pressure import (
     METRICS,
     ChainPressure,
-    delta_proxy,
     dominance,
     measure,
     pressure_ratio,
@@ -31,10 +31,13 @@ def window(*, bought: int = 0, sold: int = 0, start: int = 0) -> OpenWindow:
 
 
 def flow(instrument: Any, *, start: int, bought: int = 0, sold: int = 0) -> InstrumentFlow:
-    made = InstrumentFlow(instrument)
-    made.window = window(bought=bought, sold=sold, start=start)
-    made.event_ts = start
-    return made
+    return InstrumentFlow(
+        instrument=instrument,
+        window=window(bought=bought, sold=sold, start=start),
+        rows=np.empty((0, 0), np.int64),
+        event_ts=start,
+        delta=400_000 if instrument.right == "C" else -400_000,
+    )
 
 
 def test_a_thin_ratio_is_drawn_towards_balance() -> None:
@@ -66,20 +69,6 @@ def test_a_window_is_measured_in_the_order_of_the_metrics() -> None:
     }
 
 
-def test_delta_is_half_at_the_money_and_has_the_sign_of_the_right(listing: Any) -> None:
-    call, put = listing.option(11), listing.option(12, right="P")
-    ts = call.expiration_ns - 30 * DAY
-
-    assert delta_proxy(call, AT_25_000, ts) == pytest.approx(0.5)
-    assert delta_proxy(put, AT_25_000, ts) == pytest.approx(-0.5)
-    assert delta_proxy(listing.option(13, 26_000), AT_25_000, ts) < 0.5
-    assert delta_proxy(listing.option(14, 24_000), AT_25_000, ts) > 0.5
-
-
-def test_without_an_underlying_every_option_counts_as_at_the_money(listing: Any) -> None:
-    assert delta_proxy(listing.option(13, 30_000), None, 0) == pytest.approx(0.5)
-
-
 @pytest.mark.parametrize("price", [0, -5])
 def test_a_price_that_is_no_price_gives_no_moneyness(listing: Any, price: int) -> None:
     assert standard_moneyness(listing.option(11), price, 0) == 0.0
@@ -94,8 +83,8 @@ def test_an_option_in_its_last_minutes_has_no_infinite_moneyness(listing: Any) -
 def test_bought_calls_and_sold_puts_lean_the_same_way(listing: Any, open_ns: int) -> None:
     chain = ChainPressure()
     call, put = listing.option(11, 25_100), listing.option(12, 24_900, right="P")
-    chain.update(flow(put, start=open_ns, sold=200), AT_25_000)
-    chain.update(flow(call, start=open_ns, bought=200), AT_25_000)
+    chain.update(flow(put, start=open_ns, sold=200))
+    chain.update(flow(call, start=open_ns, bought=200))
 
     view = chain.view(call)
 
@@ -107,8 +96,8 @@ def test_bought_calls_and_sold_puts_lean_the_same_way(listing: Any, open_ns: int
 def test_a_few_lots_elsewhere_prove_nothing(listing: Any, open_ns: int) -> None:
     chain = ChainPressure()
     call, other = listing.option(11, 25_100), listing.option(12, 25_200)
-    chain.update(flow(other, start=open_ns, bought=5), AT_25_000)
-    chain.update(flow(call, start=open_ns, bought=200), AT_25_000)
+    chain.update(flow(other, start=open_ns, bought=5))
+    chain.update(flow(call, start=open_ns, bought=200))
 
     assert chain.view(call).coordination < 0.06
 
@@ -116,8 +105,8 @@ def test_a_few_lots_elsewhere_prove_nothing(listing: Any, open_ns: int) -> None:
 def test_a_chain_that_leans_the_other_way_is_no_coordination(listing: Any, open_ns: int) -> None:
     chain = ChainPressure()
     call, other = listing.option(11, 25_100), listing.option(12, 25_200)
-    chain.update(flow(other, start=open_ns, sold=300), AT_25_000)
-    chain.update(flow(call, start=open_ns, bought=200), AT_25_000)
+    chain.update(flow(other, start=open_ns, sold=300))
+    chain.update(flow(call, start=open_ns, bought=200))
 
     assert chain.view(call).coordination == 0.0
 
@@ -127,8 +116,8 @@ def test_call_and_put_of_one_strike_bought_together_are_a_straddle(
 ) -> None:
     chain = ChainPressure()
     call, put = listing.option(11), listing.option(12, right="P")
-    chain.update(flow(put, start=open_ns, bought=100), AT_25_000)
-    chain.update(flow(call, start=open_ns, bought=100), AT_25_000)
+    chain.update(flow(put, start=open_ns, bought=100))
+    chain.update(flow(call, start=open_ns, bought=100))
 
     assert chain.view(call).straddle == 1.0
 
@@ -137,8 +126,8 @@ def test_a_put_that_expires_on_another_day_is_not_the_other_leg(listing: Any, op
     chain = ChainPressure()
     call = listing.option(11)
     put = listing.option(12, right="P", expiration_ns=call.expiration_ns + 7 * DAY)
-    chain.update(flow(put, start=open_ns, bought=100), AT_25_000)
-    chain.update(flow(call, start=open_ns, bought=100), AT_25_000)
+    chain.update(flow(put, start=open_ns, bought=100))
+    chain.update(flow(call, start=open_ns, bought=100))
 
     assert chain.view(call).straddle == 0.0
 
@@ -146,7 +135,7 @@ def test_a_put_that_expires_on_another_day_is_not_the_other_leg(listing: Any, op
 def test_the_chain_forgets_the_window_before(listing: Any, open_ns: int) -> None:
     chain = ChainPressure()
     call, other = listing.option(11, 25_100), listing.option(12, 25_200)
-    chain.update(flow(other, start=open_ns, bought=300), AT_25_000)
-    chain.update(flow(call, start=open_ns + 60 * NANOS_PER_SECOND, bought=200), AT_25_000)
+    chain.update(flow(other, start=open_ns, bought=300))
+    chain.update(flow(call, start=open_ns + 60 * NANOS_PER_SECOND, bought=200))
 
     assert chain.view(call).same_way_lots == 0.0

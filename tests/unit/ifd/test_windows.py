@@ -6,10 +6,13 @@ from typing import Any
 
 import pytest
 
+from ifd.errors import ConfigurationError
 from ifd.params import WindowParams
-from ifd.records import F_BAD_TS_RECV, F_LAST, F_SNAPSHOT
+from ifd.records import F_BAD_TS_RECV, F_LAST, F_MAYBE_BAD_BOOK, F_SNAPSHOT
+from ifd.reference.stage import ReferenceStage
 from ifd.units import NANOS_PER_SECOND, PRICE_SCALE, UNDEFINED_TIMESTAMP
-from ifd.windows import Bar, InstrumentFlow, PressureWindow, WindowStage
+from ifd.windows import Bar, InstrumentFlow, PressureWindow
+from ifd.windows.stage import WindowStage
 
 FUTURE, CALL, PUT, SPREAD, STRANGER = 1, 11, 12, 13, 99
 MINUTE = 60 * NANOS_PER_SECOND
@@ -18,8 +21,8 @@ MINUTE = 60 * NANOS_PER_SECOND
 class Watch:
     """A stage, and what came out of it."""
 
-    def __init__(self, listing: Any, exchange: Any) -> None:
-        self.stage = WindowStage(WindowParams())
+    def __init__(self, stage: Any, listing: Any, exchange: Any) -> None:
+        self.stage = stage
         self.exchange = exchange
         self.windows: list[PressureWindow] = []
         self.bars: list[Bar] = []
@@ -34,13 +37,16 @@ class Watch:
 
     def pass_on(self) -> list[PressureWindow]:
         """Feed what the exchange wrote and return the windows that closed."""
-        return self._collect(self.stage.update(self.exchange.take()))
+        self.stage.pass_over(self.exchange.take())
+        return self._collect()
 
     def finish(self) -> list[PressureWindow]:
-        return self.pass_on() + self._collect(self.stage.finish())
+        passed = self.pass_on()
+        self.stage.finish()
+        return passed + self._collect()
 
-    def _collect(self, events: Any) -> list[PressureWindow]:
-        closed = [event for event in events if isinstance(event, PressureWindow)]
+    def _collect(self) -> list[PressureWindow]:
+        closed = list(self.stage.take_windows())
         self.windows += closed
         self.bars += self.stage.take_bars()
         return closed
@@ -52,12 +58,12 @@ class Watch:
         return window
 
 
-@pytest.fixture
-def watch(listing: Any, exchange: Any) -> Watch:
+@pytest.fixture(params=[WindowStage, ReferenceStage], ids=["compiled", "plain"])
+def watch(request: pytest.FixtureRequest, listing: Any, exchange: Any) -> Watch:
     exchange.record("R", instrument_id=FUTURE)
     exchange.record("R", instrument_id=CALL)
     exchange.record("R", instrument_id=PUT)
-    return Watch(listing, exchange)
+    return Watch(request.param(WindowParams(lengths_ns=(MINUTE,))), listing, exchange)
 
 
 def test_aggressors_are_counted_by_side_and_nobodys_lots_apart(watch: Watch) -> None:
@@ -277,7 +283,7 @@ def test_the_mid_a_window_opens_at_is_the_last_one_before_it(watch: Watch) -> No
 
     watch.finish()
 
-    last = watch.windows[-1]
+    last = [w for w in watch.windows if w.instrument_id == CALL][-1]
     assert (last.mid_open, last.mid_close) == (100 * PRICE_SCALE, 100.5 * PRICE_SCALE)
 
 
@@ -289,7 +295,7 @@ def test_an_instrument_without_definition_has_a_book_and_no_window(watch: Watch)
 
     assert STRANGER not in [w.instrument_id for w in watch.windows]
     assert watch.stage.counters.undefined_records == 6
-    assert watch.stage.flows[STRANGER].mid == 100 * PRICE_SCALE
+    assert watch.stage.book(STRANGER).best_bid() == (99 * PRICE_SCALE, 50, 1)
 
 
 def test_a_definition_that_comes_later_finds_the_book_as_it_is(watch: Watch, listing: Any) -> None:
@@ -316,8 +322,8 @@ def test_an_id_that_now_names_something_else_starts_with_an_empty_book(
 
     calls = [w for w in watch.windows if w.instrument_id == CALL]
     assert [w.raw_symbol for w in calls] == ["NQZ6 C25000", "NQZ6 C26000"]
-    assert watch.stage.flows[CALL].book.best_bid() == (55 * PRICE_SCALE, 1, 1)
-    assert watch.stage.flows[CALL].mid is None
+    assert watch.stage.book(CALL).best_bid() == (55 * PRICE_SCALE, 1, 1)
+    assert watch.stage.book(CALL).best_ask() is None
 
 
 def test_an_id_means_in_each_session_what_was_defined_for_it(
@@ -382,20 +388,195 @@ def test_whoever_iterates_sees_the_flow_where_its_event_ended(watch: Watch) -> N
     watch.exchange.trade(CALL, "A", 99, 1)
 
     seen = [
-        (event.window.buy_volume, event.window.sell_volume, len(event.event_prints))
+        (event.window.buy_volume, event.window.sell_volume, event.event_prints)
         for event in watch.stage.update(watch.exchange.take())
-        if isinstance(event, InstrumentFlow) and event.window is not None
+        if isinstance(event, InstrumentFlow)
     ]
 
     assert seen == [(11, 0, 2), (11, 1, 1)]
 
 
 def test_the_underlying_is_found_by_id_or_by_name(watch: Watch, listing: Any) -> None:
-    watch.stage.define([listing.option(21, 26_000, underlying_id=0)])
+    by_name = listing.option(21, 26_000, underlying_id=0)
+    watch.stage.define([by_name])
     watch.exchange.quote(FUTURE, 24_999, 25_001)
     watch.exchange.trade(CALL, "B", 101, 1)
     watch.exchange.trade(21, "B", 101, 1)
     watch.pass_on()
 
-    prices = [watch.stage.underlying_price(watch.stage.flows[key]) for key in (CALL, 21)]
+    prices = [watch.stage.underlying_price(one) for one in (listing.option(CALL), by_name)]
     assert prices == [25_000 * PRICE_SCALE] * 2
+
+
+def test_cancels_and_trades_of_no_side_are_counted(watch: Watch) -> None:
+    order = watch.exchange.add("B", 99, 5, instrument_id=CALL)
+    watch.exchange.record("C", "B", 99, 5, order, instrument_id=CALL)
+    watch.exchange.trade(CALL, "N", 100, 2)
+
+    window = watch.only()
+
+    # The second cancel is what the trade took out of the book.
+    assert (window.cancels, window.unsided_trades) == (2, 1)
+
+
+def test_depth_imbalance_sees_behind_the_touch(watch: Watch) -> None:
+    """Worked by hand: the same formula at each of the first levels."""
+    exchange = watch.exchange
+    exchange.add("B", 100, 5, instrument_id=CALL)  # first bid level: +5
+    exchange.add("B", 99, 3, instrument_id=CALL)  # second: +3
+    exchange.add("A", 103, 4, instrument_id=CALL)  # first ask level: -4
+    exchange.add("A", 104, 9, instrument_id=CALL)  # second: -9
+    exchange.add("B", 101, 1, instrument_id=CALL)  # 101, 100, 99 for 100, 99: +1 +5 +3
+
+    window = watch.only()
+
+    assert window.order_flow_imbalance == 5 - 4 + 1
+    assert window.depth_imbalance == 5 + 3 - 4 - 9 + (1 + 5 + 3)
+
+
+def test_the_next_slice_of_a_native_iceberg_is_a_refill(watch: Watch) -> None:
+    """The order keeps its id and shows ten again after ten were filled."""
+    order = watch.exchange.add("A", 101, 10, instrument_id=CALL)
+    watch.exchange.record("T", "B", 101, 10, 7, instrument_id=CALL, flags=0)
+    watch.exchange.record("F", "A", 101, 10, order, instrument_id=CALL, flags=0)
+    watch.exchange.record("M", "A", 101, 10, order, instrument_id=CALL)
+
+    window = watch.only()
+
+    assert (window.ask_refills, window.bid_refills) == (1, 0)
+
+
+def test_what_a_partial_fill_leaves_is_no_refill(watch: Watch) -> None:
+    order = watch.exchange.add("A", 101, 10, instrument_id=CALL)
+    watch.exchange.record("T", "B", 101, 4, 7, instrument_id=CALL, flags=0)
+    watch.exchange.record("F", "A", 101, 4, order, instrument_id=CALL, flags=0)
+    watch.exchange.record("M", "A", 101, 6, order, instrument_id=CALL)
+
+    assert watch.only().ask_refills == 0
+
+
+@pytest.mark.parametrize(("after_ms", "size", "refills"), [(3, 10, 1), (30, 10, 0), (3, 11, 0)])
+def test_a_like_order_within_milliseconds_is_the_slice_of_a_synthetic_iceberg(
+    watch: Watch, after_ms: float, size: int, refills: int
+) -> None:
+    order = watch.exchange.add("A", 101, 10, instrument_id=CALL)
+    watch.exchange.record("T", "B", 101, 10, 7, instrument_id=CALL, flags=0)
+    watch.exchange.record("F", "A", 101, 10, order, instrument_id=CALL, flags=0)
+    watch.exchange.record("C", "A", 101, 10, order, instrument_id=CALL)
+    watch.exchange.wait(ms=after_ms)
+    watch.exchange.add("A", 101, size, instrument_id=CALL)
+
+    assert watch.only().ask_refills == refills
+
+
+def test_quoted_time_runs_while_both_sides_are_quoted_also_in_silence(watch: Watch) -> None:
+    """
+         0 s      10 s        30 s                  60 s    120 s
+    -----|---------|===========|---------------------|-------|
+         bid       ask         ask gone
+    """
+    watch.exchange.add("B", 99, 5, instrument_id=CALL)
+    watch.exchange.wait(seconds=10)
+    ask = watch.exchange.add("A", 101, 5, instrument_id=CALL)
+    watch.exchange.wait(seconds=20)
+    watch.exchange.record("C", "A", 101, 5, ask, instrument_id=CALL)
+    watch.exchange.wait(seconds=40)
+    watch.exchange.add("A", 101, 5, instrument_id=CALL)
+
+    watch.finish()
+
+    first, second = (w for w in watch.windows if w.instrument_id == CALL)
+    assert first.quoted_ns == 20 * NANOS_PER_SECOND
+    assert second.quoted_ns == 50 * NANOS_PER_SECOND  # from 70 s to the end of its minute
+    assert (first.touch_changes, first.quoted_events) == (3, 1)
+    assert first.spread_sum == 2 * PRICE_SCALE
+
+
+def test_flow_is_weighted_with_the_delta_of_its_option(watch: Watch) -> None:
+    """Deep in the money by its mid, so that each lot is nearly a future."""
+    watch.exchange.quote(FUTURE, 25_999, 26_001)
+    watch.exchange.quote(CALL, 1_004, 1_006)
+    watch.exchange.trade(CALL, "B", 1_006, 7)
+    watch.exchange.trade(PUT, "B", 50, 3)
+
+    watch.finish()
+
+    volumes = {w.instrument_id: w.delta_volume for w in watch.windows}
+    assert volumes[CALL] == pytest.approx(7_000_000, rel=0.05)
+    assert volumes[PUT] < 0
+    assert volumes[FUTURE] == 0
+
+
+def test_a_complete_book_that_meets_an_unknown_order_is_at_fault_until_a_snapshot(
+    watch: Watch, open_ns: int
+) -> None:
+    watch.exchange.record("C", "B", 99, 5, 555, instrument_id=CALL)
+    watch.exchange.record("M", "B", 99, 5, 556, instrument_id=CALL)
+    watch.exchange.record("N", instrument_id=PUT, flags=F_LAST | F_MAYBE_BAD_BOOK)
+    watch.exchange.record("C", "B", 99, 5, 555, instrument_id=STRANGER)  # joined late: no news
+    watch.exchange.wait(seconds=5)
+    watch.exchange.snapshot([("B", 100, 50, 1)], instrument_id=CALL)
+    watch.exchange.record("R", instrument_id=PUT)
+    watch.pass_on()
+
+    faults = watch.stage.take_faults()
+
+    found = [(one.raw_symbol, one.ts_event - open_ns, one.cause, one.ended) for one in faults]
+    assert found == [
+        ("NQZ6 C25000", 0, "book", False),
+        ("NQZ6 P25000", 0, "flag", False),
+        ("NQZ6 C25000", 5 * NANOS_PER_SECOND + 100_000, "", True),
+        ("NQZ6 P25000", 5 * NANOS_PER_SECOND, "", True),
+    ]
+    assert watch.stage.take_faults() == []
+
+
+@pytest.fixture(params=[WindowStage, ReferenceStage], ids=["compiled", "plain"])
+def nested(request: pytest.FixtureRequest, listing: Any, exchange: Any) -> Watch:
+    """All lengths of the default profile."""
+    exchange.record("R", instrument_id=CALL)
+    return Watch(request.param(WindowParams()), listing, exchange)
+
+
+def test_every_length_holds_what_happened_in_it(nested: Watch) -> None:
+    for seconds in (0, 0.5, 9.2, 50, 61, 299):
+        nested.exchange.ms = seconds * 1_000
+        nested.exchange.trade(CALL, "B", 101, 1)
+
+    nested.finish()
+
+    closed = [(w.window_end - w.window_start, w.buy_volume) for w in nested.windows]
+    minute = 60 * NANOS_PER_SECOND
+    assert sorted(closed) == [(minute, 1), (minute, 1), (minute, 4), (5 * minute, 6)]
+
+
+def test_a_reader_sees_the_running_window_of_every_length(nested: Watch) -> None:
+    for seconds in (0, 9.2, 50, 59.5, 59.8):
+        nested.exchange.ms = seconds * 1_000
+        nested.exchange.trade(CALL, "B", 101, 1)
+
+    flows = [
+        [window.buy_volume for window in event.windows]
+        for event in nested.stage.update(nested.exchange.take())
+        if isinstance(event, InstrumentFlow)
+    ]
+
+    assert flows[-1] == [2, 3, 5, 5]
+
+
+def test_lengths_that_do_not_nest_are_refused() -> None:
+    with pytest.raises(ConfigurationError, match="multiple of the one before"):
+        WindowStage(WindowParams(length_ns=MINUTE, lengths_ns=(7 * NANOS_PER_SECOND, MINUTE)))
+
+
+def test_an_iceberg_is_told_apart_in_every_length(nested: Watch) -> None:
+    order = nested.exchange.add("A", 101, 10, instrument_id=CALL)
+    for _ in range(3):
+        nested.exchange.wait(seconds=20)
+        nested.exchange.record("T", "B", 101, 10, 7, instrument_id=CALL, flags=0)
+        nested.exchange.record("F", "A", 101, 10, order, instrument_id=CALL, flags=0)
+        nested.exchange.record("M", "A", 101, 10, order, instrument_id=CALL)
+
+    nested.finish()
+
+    assert sorted(w.ask_refills for w in nested.windows) == [1, 2, 3]

@@ -17,7 +17,7 @@ from models.signals import SignalRow
 WIDE = re.compile(
     r"_ns$|^ts_|_ts$|window_(start|end)|price|^(open|high|low|close)$|mid_|volume|_id$|bytes"
 )
-NARROW = {"flow_run_id", "signal_id", "group_id", "message_ts"}
+NARROW = {"flow_run_id", "signal_id", "group_id", "message_ts", "purse_id", "validation_id"}
 """Text that only looks like a number of the feed."""
 
 

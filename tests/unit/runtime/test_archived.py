@@ -13,7 +13,8 @@ from sqlalchemy.engine import Engine
 from ifd.replay import read_mbo
 from models.base import transaction
 from models.operations import ArchiveFileRow
-from runtime.archived import archived_sessions, defining
+from runtime.archived import archived_sessions
+from runtime.session_parts import SessionFiles, instruments_of
 from simulator.session_files import SessionPlan, write_sessions
 
 
@@ -110,8 +111,12 @@ def records_of(path: Path) -> bytes:
     return b"".join(bytes(record) for record in records)
 
 
-def test_the_segments_that_define_instruments_are_found(recording: tuple[Path, Path]) -> None:
+def test_a_recording_defines_its_own_instruments(recording: tuple[Path, Path]) -> None:
     first, second = recording
 
-    assert defining([first, second]) == [first]
+    both = SessionFiles("2026-10-05", (first, second))
+
+    assert instruments_of(both) == instruments_of(SessionFiles("2026-10-05", (first,)))
+    assert instruments_of(both)
+    assert instruments_of(SessionFiles("2026-10-05", (second,))) == []
     assert sum(map(len, read_mbo([second]))) == sum(map(len, read_mbo([first]))) > 0

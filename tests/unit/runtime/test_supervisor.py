@@ -140,8 +140,9 @@ def test_a_child_that_breaks_leaves_its_last_word_in_the_row(
 
 
 def test_a_second_start_of_a_shard_is_refused_and_another_shard_is_not(
-    engine: Engine, settings: Settings, stand_in: Write
+    engine: Engine, settings: Settings, stand_in: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("IFD_SHARDS__ES__PARENTS", '["ES.OPT"]')
     command = stand_in("well behaved")
     with streaming(engine, settings, command) as first:
         with pytest.raises(AlreadyStreamingError, match=str(first.process.pid)):

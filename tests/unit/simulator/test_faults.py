@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 import cli.simulator
@@ -136,11 +135,17 @@ def test_a_standing_fault_holds_until_it_is_lifted() -> None:
     assert Fuse(saboteur).left == 1
 
 
-def test_a_hole_is_left_wherever_it_meets_a_block() -> None:
+def test_a_hole_ends_what_is_whole_and_one_that_goes_on_is_one() -> None:
     saboteur = Saboteur(FaultPlan())
-    saboteur.holes += [Hole(3, 6), Hole(18, 30)]
-    wanted = np.ones(20, np.bool_)
-    for place in (0, 5, 10, 15):
-        saboteur.leave_holes(wanted[place : place + 5], place)
+    for start, stop in ((3, 5), (5, 6), (18, 30)):
+        saboteur.leave_out(start, stop)
 
-    assert np.flatnonzero(~wanted).tolist() == [3, 4, 5, 18, 19]
+    assert saboteur.holes == [Hole(3, 6), Hole(18, 30)]
+    assert [saboteur.whole_until(place) for place in (0, 3, 5, 6, 29, 30)] == [
+        (3, False),
+        (6, True),
+        (6, True),
+        (18, False),
+        (30, True),
+        (NO_FAULT, False),
+    ]

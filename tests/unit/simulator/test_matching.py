@@ -6,8 +6,8 @@ import datetime as dt
 
 import pytest
 
-from ifd.book import OrderBook
 from ifd.records import F_LAST
+from ifd.reference.order_book import OrderBook
 from ifd.units import NANOS_PER_SECOND
 from simulator.market import Market, MarketParams, list_chain
 from simulator.market.chain import moment_ns

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ifd.book import OrderBook
 from ifd.records import MBO_DTYPE, MboArray
+from ifd.reference.order_book import OrderBook
 from ifd.replay import read_mbo
 from ifd.units import NANOS_PER_SECOND
 from simulator.live.snapshots import OrderFollower

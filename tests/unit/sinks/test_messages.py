@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from ifd.signals import Signal
 from ifd.units import NANOS_PER_SECOND
-from models.signals import SignalRow
+from models.signals import NoticeRow, SignalRow
 from simulator.slack_rules import problem_with
-from sinks.messages import SlackMessage, signal_message
+from sinks.messages import SlackMessage, notice_message, signal_message
 
 EVENT_NS = 1_764_000_000_123_456_789
 """24 November 2025, 11:00 in New York."""
@@ -161,3 +161,31 @@ def test_strikes_are_written_as_the_exchange_does(
     said = message(make_signal(strike=strike, right="P"))
 
     assert f" {str(strike).removesuffix('.0')}P " in said.blocks[0]["text"]["text"]
+
+
+@given(st.text(min_size=1), st.text(min_size=1), st.none() | st.just("http://127.0.0.1:4200/runs"))
+def test_a_notice_obeys_slacks_rules_whatever_it_says(
+    title: str, text: str, link: str | None
+) -> None:
+    row = NoticeRow(notice_key="run-1-ended", title=title, text=text, link=link, created_ns=1)
+
+    said = notice_message(row)
+
+    assert problem_with({"text": said.text, "blocks": said.blocks}) is None
+
+
+def test_a_notice_says_what_happened_when_and_leads_to_prefect() -> None:
+    row = NoticeRow(
+        notice_key="run-1-ended",
+        title="Stream nq ended unasked",
+        text="its process was gone",
+        link="http://127.0.0.1:4200/runs/flow-run/1",
+        created_ns=EVENT_NS,
+    )
+
+    said = notice_message(row)
+
+    assert said.text == "Stream nq ended unasked: its process was gone"
+    assert "flow-run/1|Open in Prefect" in json.dumps(said.blocks)
+    assert "24 Nov 2025 11:00:00 ET" in json.dumps(said.blocks)
+    assert said.metadata["event_payload"] == {"notice_key": "run-1-ended"}

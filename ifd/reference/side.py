@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import heapq
-from typing import NamedTuple
+from typing import Final
 
+from ifd.book.quotes import Quote
 
-class Quote(NamedTuple):
-    """The best price of a side: price in 1e-9, lots resting there, orders resting there."""
-
-    price: int
-    size: int
-    orders: int
+NOTHING_GONE: Final = (0, 0, 0)
+"""Price, lots and time of an order that no add is like: none is of no lots."""
 
 
 class Order:
-    """One resting order."""
+    """One resting order; `shown` is its size when it was last placed."""
 
-    __slots__ = ("price", "side", "size")
+    __slots__ = ("price", "shown", "side", "size")
 
     def __init__(self, side: BookSide, price: int, size: int) -> None:
         self.side = side
         self.price = price
-        self.size = size
+        self.size = self.shown = size
 
 
 class Level:
@@ -40,14 +37,18 @@ class BookSide:
 
     `added` and `removed` are the lots that came to and left this side since the start, whatever
     the cause but snapshots and clears; a stage that wants the flow of an event takes differences.
+    `refills` counts slices of icebergs in the same way; `gone` is the order that fills took away
+    last: price, lots it showed, and when.
     """
 
-    __slots__ = ("_heap", "_queued", "_sign", "added", "levels", "removed")
+    __slots__ = ("_heap", "_queued", "_sign", "added", "gone", "levels", "refills", "removed")
 
     def __init__(self, *, descending: bool) -> None:
         self.levels: dict[int, Level] = {}
         self.added = 0
         self.removed = 0
+        self.refills = 0
+        self.gone = NOTHING_GONE
         # A heap of prices, best first. A price whose level has gone stays until it surfaces;
         # `_queued` keeps one that comes back from being queued twice.
         self._heap: list[int] = []
@@ -86,8 +87,14 @@ class BookSide:
             self._queued.discard(price)
         return None
 
+    def first_levels(self, count: int) -> list[tuple[int, int]]:
+        """Return price and lots of the best levels, the best first."""
+        prices = sorted(self.levels, reverse=self._sign < 0)[:count]
+        return [(price, self.levels[price].size) for price in prices]
+
     def clear(self) -> None:
         """Forget every order."""
+        self.gone = NOTHING_GONE
         self.levels.clear()
         self._heap.clear()
         self._queued.clear()

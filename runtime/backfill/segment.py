@@ -1,0 +1,107 @@
+"""What fills a hole becomes a segment of its own: the archive's other files are never rewritten.
+
+It is written beside its place and renamed when it is whole, under a name that the hole alone
+decides. So a file that is there is finished, whenever the process before died.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import BinaryIO, Final
+
+import databento_dbn as dbn
+import zstandard
+
+from ifd.clock import Clock
+from ifd.records import NEWEST_VERSION
+from ifd.units import NANOS_PER_SECOND, utc_from_ns
+from models.operations import ArchiveFileRow
+from runtime.backfill.fetch import Fetched
+from runtime.backfill.holes import Hole
+from runtime.merging import Received, merge_by_time
+from runtime.session_archive import BACKFILL_PREFIX, received_between
+from sinks.archive import FRAME_BYTES
+from sinks.archive_repair import examine
+from sinks.segments import COMPRESSION_LEVEL, SUFFIX, SegmentFacts
+
+_WRITING: Final = ".writing"
+_CLOCK_MARGIN_NS: Final = 10 * NANOS_PER_SECOND
+"""Capture follows the event: by event time, records captured so much later may belong."""
+
+
+def segment_path(hole: Hole, archive_directory: Path) -> Path:
+    """Return where the segment of a hole lies, or will."""
+    begin = f"{utc_from_ns(hole.start_ns):%H%M%S}"
+    name = f"{BACKFILL_PREFIX}{begin}-{hole.start_ns}-{hole.end_ns}{SUFFIX}"
+    return archive_directory.absolute() / hole.session_date / hole.shard / name
+
+
+def write_segment(
+    hole: Hole,
+    fetched: Fetched,
+    segments: Iterable[ArchiveFileRow],
+    path: Path,
+    *,
+    lap_ns: int,
+    dataset: str,
+) -> None:
+    """Write what was fetched and the archive has not, in order of time.
+
+    Raises
+    ------
+    OSError
+        If the disk does not take it.
+    """
+    margin_ns = lap_ns + _CLOCK_MARGIN_NS
+    known = Received(received_between(segments, hole.start_ns - margin_ns, hole.end_ns + margin_ns))
+    orders = merge_by_time(fetched.orders(hole, lap_ns))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    writing = path.with_name(path.name + _WRITING)
+    with writing.open("wb") as file:
+        frames = _Frames(file)
+        frames.add(_header(dataset, hole.start_ns - lap_ns))
+        for definition in fetched.definitions():
+            frames.add(bytes(definition))
+        for records in orders:
+            frames.add(known.new_of(records).tobytes())
+        frames.flush()
+        file.flush()
+        os.fsync(file.fileno())
+    writing.replace(path)
+
+
+def facts_of(path: Path, *, clock: Clock) -> SegmentFacts:
+    """Return what the catalogue says of a segment that is finished."""
+    return examine(path, closed_ns=clock.now_ns())
+
+
+class _Frames:
+    """Whole records in zstd frames of about `FRAME_BYTES`."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._buffer = bytearray()
+        self._compressor = zstandard.ZstdCompressor(level=COMPRESSION_LEVEL, write_checksum=True)
+
+    def add(self, records: bytes) -> None:
+        self._buffer += records
+        if len(self._buffer) >= FRAME_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        if self._buffer:
+            self._file.write(self._compressor.compress(bytes(self._buffer)))
+            self._buffer.clear()
+
+
+def _header(dataset: str, start_ns: int) -> bytes:
+    return dbn.Metadata(
+        dataset=dataset,
+        start=start_ns,
+        stype_in=None,
+        stype_out=dbn.SType.from_str("instrument_id"),
+        schema=None,
+        version=NEWEST_VERSION,
+    ).encode()

@@ -1,0 +1,348 @@
+"""Leads holes from missing to done, one at a time, and can be killed at any point.
+
+Each step leaves something that the next start finds: slices that are paid for, a segment under its
+name, a row that says how far it is. One process of a machine works on a shard.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+from sqlalchemy.engine import Engine
+from sqlmodel import Session
+
+from config.settings import Settings
+from ifd.clock import Clock
+from ifd.errors import (
+    BackfillBusyError,
+    BudgetExceededError,
+    FeedError,
+    HistoryError,
+    HistoryRefusedError,
+)
+from ifd.gateway.historical import HistoricalSource
+from ifd.units import NANOS_PER_SECOND, utc_from_ns
+from models.backfills import (
+    UNFINISHED,
+    change_request,
+    find_requests,
+    give_up,
+    merge_request,
+    request_for,
+)
+from models.budget import DatabasePurse, committed
+from models.money import BackfillRequestRow
+from models.operations import ArchiveFileRow
+from runtime.backfill.fetch import Fetched, buy, replay
+from runtime.backfill.holes import Hole, find_holes, history_of, method_for, overlap_ns
+from runtime.backfill.recompute import recompute
+from runtime.backfill.segment import facts_of, segment_path, write_segment
+from runtime.budgets import backfill_caps
+from runtime.gap_scan import scan_gaps, session_on
+from runtime.session_archive import session_segments
+
+log = structlog.get_logger("backfill")
+
+_DAY_NS: Final = 86_400 * NANOS_PER_SECOND
+
+OnStep = Callable[[BackfillRequestRow], None]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Planned:
+    """A hole and what would be done about it; the quote is None where nothing was asked.
+
+    `left_micro_dollars` is what the budget still has for it, in the order of the plan. `wait_ns`
+    is when it is due, None for now.
+    """
+
+    hole: Hole
+    method: str
+    quoted_micro_dollars: int | None
+    quoted_bytes: int | None
+    left_micro_dollars: int
+    wait_ns: int | None
+
+    @property
+    def affordable(self) -> bool:
+        """False when the budget does not pay it."""
+        return (self.quoted_micro_dollars or 0) <= self.left_micro_dollars
+
+
+class Backfill:
+    """The work on the holes of one shard.
+
+    Parameters
+    ----------
+    source : HistoricalSource, optional
+        History; None: made from the settings when it is needed.
+    on_step : callable
+        Told of a request whenever it has come a step further.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        engine: Engine,
+        *,
+        clock: Clock,
+        source: HistoricalSource | None = None,
+        on_step: OnStep = lambda _request: None,
+    ) -> None:
+        self._settings = settings
+        self._engine = engine
+        self._clock = clock
+        self._source = source
+        self._on_step = on_step
+        self._shard = settings.feed.shard
+
+    def plan(self, *, date: str | None = None, days: int = 1) -> list[Planned]:
+        """Return what `run` would do, the most urgent first; free, and nothing is begun.
+
+        Raises
+        ------
+        HistoryError, AuthenticationFailedError
+            If the provider gives no quote.
+        """
+        now_ns = self._clock.now_ns()
+        with Session(self._engine) as session:
+            left = committed(session, "backfill", now_ns=now_ns).left(
+                backfill_caps(self._settings.budget)
+            )
+            known = {(row.start_ns, row.end_ns): row for row in find_requests(session, self._shard)}
+        planned = []
+        for hole in self._holes(date, days):
+            request = known.get((hole.start_ns, hole.end_ns))
+            one = self._plan(hole, request, left, now_ns)
+            left -= (one.quoted_micro_dollars or 0) if one.affordable else 0
+            planned.append(one)
+        return planned
+
+    def run(self, *, date: str | None = None, days: int = 1) -> list[BackfillRequestRow]:
+        """Finish what was begun, then fill the holes that are due; return what was worked on.
+
+        Raises
+        ------
+        BackfillBusyError
+            If another process is at it.
+        AuthenticationFailedError
+            If the provider refuses the key.
+        InputError, OSError
+            If the archive cannot be read or written.
+        """
+        with self._alone():
+            with Session(self._engine) as session:
+                begun = find_requests(session, self._shard, states=UNFINISHED)
+            done = [self._finish(request) for request in begun]
+            for hole in self._holes(date, days):
+                request = self._request(hole)
+                if request.state == "waiting" and request.next_try_ns <= self._clock.now_ns():
+                    done.append(self._attempt(hole, request))
+            return done
+
+    def _holes(self, date: str | None, days: int) -> list[Hole]:
+        return find_holes(
+            self._settings,
+            self._engine,
+            shard=self._shard,
+            now_ns=self._clock.now_ns(),
+            date=date,
+            days=days,
+        )
+
+    def _plan(
+        self, hole: Hole, request: BackfillRequestRow | None, left: int, now_ns: int
+    ) -> Planned:
+        failures = 0 if request is None else request.attempts
+        method = method_for(hole, self._settings, failures=failures, now_ns=now_ns)
+        cost = size = None
+        if method == "historical":
+            quotes = [
+                self._history().quote_missing(each, self._directory(hole))
+                for each in history_of(hole, self._settings)
+            ]
+            cost = sum(quote.micro_dollars for quote in quotes)
+            size = sum(quote.billable_bytes for quote in quotes)
+        wait_ns = None if request is None or request.next_try_ns <= now_ns else request.next_try_ns
+        return Planned(hole, method, cost, size, left, wait_ns)
+
+    def _request(self, hole: Hole) -> BackfillRequestRow:
+        return request_for(
+            self._engine,
+            hole.shard,
+            hole.session_date,
+            hole.start_ns,
+            hole.end_ns,
+            estimated_records=hole.estimated_records,
+            now_ns=self._clock.now_ns(),
+        )
+
+    def _attempt(self, hole: Hole, request: BackfillRequestRow) -> BackfillRequestRow:
+        """Fetch a hole and go on; a failure of the provider is kept in the request."""
+        try:
+            fetched = self._fetched(hole, request)
+        except BudgetExceededError as error:
+            # No failure: tomorrow has money again.
+            now_ns = self._clock.now_ns()
+            return self._wait(request, (now_ns // _DAY_NS + 1) * _DAY_NS, error)
+        except HistoryRefusedError as error:
+            return self._step(give_up(self._engine, _id(request), str(error), now_ns=self._now()))
+        except (HistoryError, FeedError) as error:
+            return self._fail(request, error)
+        return self._finish(fetched)
+
+    def _fetched(self, hole: Hole, request: BackfillRequestRow) -> BackfillRequestRow:
+        path = segment_path(hole, self._settings.archive.directory)
+        # Any: a value of each column's type.
+        changes: dict[str, Any] = {"state": "fetched", "path": str(path), "error": None}
+        if not path.exists():
+            method = method_for(hole, self._settings, failures=request.attempts, now_ns=self._now())
+            request = change_request(self._engine, _id(request), now_ns=self._now(), method=method)
+            fetched = self._fetch(hole, request)
+            changes["received_records"] = fetched.records
+            write_segment(
+                hole,
+                fetched,
+                session_segments(self._engine, hole.shard, hole.session_date),
+                path,
+                lap_ns=overlap_ns(self._settings),
+                dataset=self._settings.feed.dataset,
+            )
+        return self._step(change_request(self._engine, _id(request), now_ns=self._now(), **changes))
+
+    def _fetch(self, hole: Hole, request: BackfillRequestRow) -> Fetched:
+        directory = self._directory(hole)
+        if request.method == "replay":
+            return replay(hole, self._settings, directory / "replay", clock=self._clock)
+        purse = DatabasePurse(
+            self._engine,
+            kind="backfill",
+            caps=backfill_caps(self._settings.budget),
+            clock=self._clock,
+            requests=history_of(hole, self._settings),
+        )
+        try:
+            return buy(hole, self._settings, self._history(), purse, directory)
+        finally:
+            spent = request.spent_micro_dollars + purse.spent_micro_dollars
+            change_request(
+                self._engine, _id(request), now_ns=self._now(), spent_micro_dollars=spent
+            )
+
+    def _finish(self, request: BackfillRequestRow) -> BackfillRequestRow:
+        """Do what costs nothing: catalogue, windows, gaps. Each step may be done again."""
+        hole = self._hole_of(request)
+        assert request.path is not None
+        if request.state == "fetched":
+            facts = facts_of(Path(request.path), clock=self._clock)
+            file = ArchiveFileRow(**dataclasses.asdict(facts))
+            request = self._step(
+                merge_request(self._engine, _id(request), file, now_ns=self._now())
+            )
+        made = recompute(self._settings, self._engine, hole, clock=self._clock)
+        scan_gaps(
+            self._settings,
+            self._engine,
+            shard=self._shard,
+            now_ns=self._now(),
+            date=hole.session_date,
+        )
+        shutil.rmtree(self._directory(hole), ignore_errors=True)
+        return self._step(
+            change_request(
+                self._engine,
+                _id(request),
+                now_ns=self._now(),
+                state="done",
+                windows=made.windows,
+                late_signals=made.late_signals,
+            )
+        )
+
+    def _hole_of(self, request: BackfillRequestRow) -> Hole:
+        market = session_on(self._settings, request.session_date, now_ns=self._now())
+        return Hole(
+            shard=request.shard,
+            market=market,
+            start_ns=request.start_ns,
+            end_ns=request.end_ns,
+            estimated_records=request.estimated_records,
+            in_session=self._now() < market.close_ns,
+        )
+
+    def _fail(self, request: BackfillRequestRow, error: Exception) -> BackfillRequestRow:
+        limits = self._settings.backfill
+        attempts = request.attempts + 1
+        request = change_request(self._engine, _id(request), now_ns=self._now(), attempts=attempts)
+        if attempts >= limits.max_attempts:
+            return self._step(give_up(self._engine, _id(request), str(error), now_ns=self._now()))
+        seconds = min(limits.first_wait_seconds * 2 ** (attempts - 1), limits.max_wait_seconds)
+        return self._wait(request, self._now() + int(seconds * NANOS_PER_SECOND), error)
+
+    def _wait(
+        self, request: BackfillRequestRow, until_ns: int, error: Exception
+    ) -> BackfillRequestRow:
+        return self._step(
+            change_request(
+                self._engine,
+                _id(request),
+                now_ns=self._now(),
+                next_try_ns=until_ns,
+                error=str(error),
+            )
+        )
+
+    def _step(self, request: BackfillRequestRow) -> BackfillRequestRow:
+        log.info(
+            "backfill",
+            session_date=request.session_date,
+            start=str(utc_from_ns(request.start_ns)),
+            state=request.state,
+            method=request.method,
+            error=request.error,
+        )
+        self._on_step(request)
+        return request
+
+    def _now(self) -> int:
+        return self._clock.now_ns()
+
+    def _history(self) -> HistoricalSource:
+        if self._source is None:
+            self._source = HistoricalSource(
+                self._settings.require_databento_key(),
+                dataset=self._settings.feed.dataset,
+                gateway=self._settings.historical.gateway,
+                clock=self._clock,
+            )
+        return self._source
+
+    def _directory(self, hole: Hole) -> Path:
+        name = f"{hole.session_date}-{hole.start_ns}-{hole.end_ns}"
+        return self._settings.backfill.directory / hole.shard / name
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Hold a lock that ends with the process, however that ends."""
+        directory = self._settings.backfill.directory / self._shard
+        directory.mkdir(parents=True, exist_ok=True)
+        with (directory / "lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise BackfillBusyError(self._shard) from None
+            file.write(f"{os.getpid()}\n")
+            yield
+
+
+def _id(request: BackfillRequestRow) -> int:
+    assert request.id is not None
+    return request.id
