@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.common import AsJson, Database, Profile, print_json, settings_for
+from cli.common import AsJson, Database, Profile, SessionDate, print_json, settings_for
 
 if TYPE_CHECKING:
     from evaluation.run import Evaluation
@@ -39,6 +39,14 @@ def evaluate(
     episode_every: Annotated[
         float, typer.Option("--episode-every", min=5, help="seconds between institutions, about")
     ] = 600.0,
+    outcomes: Annotated[
+        bool,
+        typer.Option(
+            "--outcomes",
+            help="instead: what the market did after the signals that are stored, from the archive",
+        ),
+    ] = False,
+    session_date: SessionDate = None,
     as_json: AsJson = False,
     database: Database = None,
     profile: Profile = None,
@@ -46,11 +54,19 @@ def evaluate(
     """Score the detector against what was planted in simulated sessions, and simple peers with it.
 
     The scored seeds are used for nothing else; the peers' thresholds are chosen on validation seeds
-    at the false alerts a day that ours gives there. Writes scores.json and scores.png.
+    at the false alerts a day that ours gives there. Writes scores.json and scores.png. With
+    --outcomes, writes outcomes.json and outcomes.png; --session measures one session anew.
 
     Example: ifd evaluate --seeds 8 --out var/evaluation
     """
     settings = settings_for(database, profile)
+    if session_date is not None and not outcomes:
+        raise typer.BadParameter("a stored session has outcomes only", param_hint="--session")
+    if outcomes:
+        from cli.outcomes import evaluate_outcomes
+
+        evaluate_outcomes(settings, session_date, out, as_json=as_json)
+        return
     from evaluation.trial import TrialPlan
     from simulator.market import MarketParams
 

@@ -1,26 +1,28 @@
-"""The evaluation drawn: precision and recall, reliability, recall by family and size."""
+"""What was measured, drawn: the evaluation, a simulated market, what became of signals."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from evaluation.facts import Facts
+from evaluation.outcomes import OutcomeScore
 from evaluation.scores import SIZES, Scores, Share
 from evaluation.trial import OURS
 
 _SIZE_INCHES: Final = (12.0, 9.0)
+_WIDE_INCHES: Final = (12.0, 4.5)
+_DOTS_AN_INCH: Final = 110
 
 
-def draw(scores: Mapping[str, Scores], path: Path) -> None:
+def draw(scores: Mapping[str, Scores], out: Path | IO[bytes]) -> None:
     """Write one PNG with four plots."""
-    figure = Figure(figsize=_SIZE_INCHES, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = _figure(_SIZE_INCHES)
     curves, reliability, families, sizes = figure.subplots(2, 2).flat
     _draw_curves(curves, scores)
     _draw_reliability(reliability, scores[OURS])
@@ -28,13 +30,12 @@ def draw(scores: Mapping[str, Scores], path: Path) -> None:
     _draw_recall(families, {n: s.recall_by_family for n, s in scores.items()}, kinds, "family")
     names = [name for name, _ in SIZES]
     _draw_recall(sizes, {n: s.recall_by_size for n, s in scores.items()}, names, "size")
-    figure.savefig(path, dpi=110)
+    _save(figure, out)
 
 
-def draw_market(facts: Facts, path: Path) -> None:
+def draw_market(facts: Facts, out: Path | IO[bytes]) -> None:
     """Write one PNG with four plots of what a simulated session is like."""
-    figure = Figure(figsize=_SIZE_INCHES, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = _figure(_SIZE_INCHES)
     prices, sizes, clusters, season = figure.subplots(2, 2).flat
     prices.plot(facts.future_by_minute, linewidth=1)
     prices.set(xlabel="minute of the session", ylabel="points", title="The future")
@@ -47,7 +48,38 @@ def draw_market(facts: Facts, path: Path) -> None:
     clusters.set_title("Clustering: 1 where trades do not know of each other")
     season.bar(range(len(facts.trades_by_half_hour)), facts.trades_by_half_hour)
     season.set(xlabel="half hour of the session", ylabel="option trades", title="Season")
-    figure.savefig(path, dpi=110)
+    _save(figure, out)
+
+
+def draw_outcomes(scores: Sequence[OutcomeScore], out: Path | IO[bytes]) -> None:
+    """Write one PNG: the excess of the option and of the future at each horizon."""
+    figure = _figure(_WIDE_INCHES)
+    for axes, subject in zip(figure.subplots(1, 2).flat, ("option", "future"), strict=True):
+        known = [each for each in scores if each.subject == subject and each.excess is not None]
+        _draw_excess(axes, known, subject)
+    _save(figure, out)
+
+
+def _figure(inches: tuple[float, float]) -> Figure:
+    figure = Figure(figsize=inches, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _save(figure: Figure, out: Path | IO[bytes]) -> None:
+    figure.savefig(out, format="png", dpi=_DOTS_AN_INCH)
+
+
+def _draw_excess(axes: Axes, scores: Sequence[OutcomeScore], subject: str) -> None:
+    axes.axhline(0.0, color="grey", linewidth=1)
+    for place, each in enumerate(scores):
+        if each.low is not None and each.high is not None:
+            axes.vlines(place, each.low, each.high, color="C0")
+        if each.excess is not None:
+            axes.plot(place, each.excess, "o", color="C0")
+            axes.annotate(f" {each.compared}", (place, each.excess), fontsize="small")
+    axes.set_xticks(range(len(scores)), [f"+{each.horizon_minutes} min" for each in scores])
+    axes.set(ylabel="points", title=f"The {subject} after signals, less random moments (95 %)")
 
 
 def _draw_curves(axes: Axes, scores: Mapping[str, Scores]) -> None:

@@ -43,7 +43,7 @@ def publish_stream(
     )
     if len(points) > 1:
         title = f"{shard} {summary.run.session_date}"
-        picture = as_data_url(throughput_svg(points, title))
+        picture = as_data_url(throughput_svg(points, title).encode(), "svg+xml")
         _publish(
             lambda: create_image_artifact(
                 picture, key=f"stream-{shard}-plot", description=f"Records a second, {title}"
