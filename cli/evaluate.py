@@ -12,7 +12,6 @@ from cli.common import AsJson, Database, Profile, SessionDate, print_json, setti
 
 if TYPE_CHECKING:
     from evaluation.run import Evaluation
-    from evaluation.scores import Scores, Share
     from evaluation.trial import TrialPlan
 
 
@@ -67,23 +66,20 @@ def evaluate(
 
         evaluate_outcomes(settings, session_date, out, as_json=as_json)
         return
-    from evaluation.trial import TrialPlan
-    from simulator.market import MarketParams
+    from evaluation.results import write_evaluation
+    from evaluation.trial import plan_of
 
-    plan = TrialPlan(
-        params=settings.engine_params(),
+    plan = plan_of(
+        settings.engine_params(),
         learning_days=learning_days,
         minutes=minutes,
-        market=MarketParams(
-            records_per_second=rate,
-            episode_seconds=episode_every,
-            confounder_seconds=episode_every,
-        ),
+        records_per_second=rate,
+        episode_seconds=episode_every,
     )
     found = _run_with_progress(
         plan, out, seeds, settings.alerts.min_confidence, workers or os.cpu_count() or 1
     )
-    _write(found, out)
+    write_evaluation(found, out)
     if as_json:
         print_json(found.to_json())
     else:
@@ -116,53 +112,20 @@ def _run_with_progress(
         )
 
 
-def _write(found: Evaluation, out: Path) -> None:
-    import orjson
-
-    from cli.whole_file import whole_file
-    from evaluation.plots import draw
-
-    with whole_file(out / "scores.json") as file:
-        file.write(orjson.dumps(found.to_json(), option=orjson.OPT_INDENT_2).decode() + "\n")
-    draw(found.scores, out / "scores.png")
-
-
 def _print(found: Evaluation, out: Path) -> None:
     from cli.terminal import plain_table, print_table
+    from evaluation.tables import recall_rows, score_rows
 
-    table = plain_table(
-        "detector",
-        numbers=(
-            "threshold", "precision", "recall", "false a day", "seconds to detect", "area",
-            "calibration error",
-        ),
-    )  # fmt: skip
-    for name, each in found.scores.items():
-        table.add_row(name, *_cells(each))
-    print_table(table)
-    ours = next(iter(found.scores.values()))
-    for title, shares in (("family", ours.recall_by_family), ("size", ours.recall_by_size)):
-        typer.echo(f"recall by {title}: {', '.join(_share(k, v) for k, v in shares.items())}")
-    causes = ours.false_alerts_by_cause
+    for rows in (score_rows(found.scores), recall_rows(found.scores)):
+        first, *numbers = rows[0]
+        table = plain_table(first, numbers=numbers)
+        for row in rows:
+            table.add_row(*(row.get(heading, "") for heading in (first, *numbers)))
+        print_table(table)
+    causes = next(iter(found.scores.values())).false_alerts_by_cause
     blamed = ", ".join(f"{cause} {count}" for cause, count in causes.items()) or "none"
-    typer.echo(f"false alerts on: {blamed}")
+    typer.echo(f"our false alerts on: {blamed}")
     typer.echo(
         f"{found.test_seeds} test seeds, {found.validation_seeds} validation seeds, "
         f"{found.records:,} records in their scored sessions; {out / 'scores.json'}, scores.png"
     )
-
-
-def _cells(each: Scores) -> list[str]:
-    return [
-        f"{each.threshold:,.2f}",
-        "" if each.precision is None else f"{each.precision:.2f}",
-        "" if each.recall.value is None else f"{each.recall.value:.2f}",
-        f"{each.false_alerts_a_day:.1f}",
-        "" if each.median_seconds_to_detect is None else f"{each.median_seconds_to_detect:.1f}",
-        f"{each.area:.2f}",
-        "" if each.calibration_error is None else f"{each.calibration_error:.3f}",
-    ]
-
-
-def _share(name: str, share: Share) -> str:
-    return f"{name} {share.found}/{share.of}"

@@ -86,20 +86,16 @@ def _measure(
 
 def _write(body: dict[str, Any], scores: list[OutcomeScore], out: Path) -> None:
     # Any: as `to_json`.
-    import orjson
-
-    from cli.whole_file import whole_file
     from evaluation.plots import draw_outcomes
+    from evaluation.results import write_json, write_picture
 
-    out.mkdir(parents=True, exist_ok=True)
-    with whole_file(out / "outcomes.json") as file:
-        file.write(orjson.dumps(body, option=orjson.OPT_INDENT_2).decode() + "\n")
-    draw_outcomes(scores, out / "outcomes.png")
+    write_json(out / "outcomes.json", body)
+    write_picture(out / "outcomes.png", lambda file: draw_outcomes(scores, file))
 
 
 def _print(body: dict[str, Any], scores: list[OutcomeScore], out: Path) -> None:
     from cli.terminal import plain_table, print_table
-    from evaluation.outcomes import outcome_rows
+    from evaluation.tables import outcome_rows
 
     rows = outcome_rows(scores)
     table = plain_table("subject", "after", numbers=tuple(rows[0])[2:])

@@ -65,27 +65,6 @@ def score_outcomes(outcomes: Iterable[Outcome]) -> list[OutcomeScore]:
     return [_score(subject, minutes, groups[subject, minutes]) for subject, minutes in order]
 
 
-def outcome_rows(scores: Iterable[OutcomeScore]) -> list[dict[str, str]]:
-    """Return the scores as rows of words, ready for a table."""
-    return [
-        {
-            "subject": each.subject,
-            "after": f"{each.horizon_minutes} min",
-            "signals": f"{each.signals:,}",
-            "known": f"{each.known:,}",
-            "right": "" if each.right is None else f"{each.right:.0%}",
-            "move": _points(each.move),
-            "random moments": _points(each.control_move),
-            "excess": _points(each.excess),
-            "95 % interval": ""
-            if each.low is None
-            else f"{_points(each.low)} to {_points(each.high)}",
-            "missing": ", ".join(f"{count:,} {why}" for why, count in each.missing.items()),
-        }
-        for each in scores
-    ]
-
-
 def clustered_interval(
     values: Sequence[float], clusters: Sequence[object]
 ) -> tuple[float, float] | None:
@@ -139,10 +118,6 @@ def _score(subject: str, minutes: int, outcomes: Sequence[Outcome]) -> OutcomeSc
 
 def _cluster(signal: SignalRow) -> tuple[str, int]:
     return signal.session_date, time_bucket(signal.ts_event, _CLUSTER_NS)
-
-
-def _points(value: float | None) -> str:
-    return "" if value is None else f"{value:+.2f}"
 
 
 def _mean(values: Sequence[float]) -> float | None:

@@ -19,6 +19,7 @@ import orjson
 from evaluation.matching import Alert
 from evaluation.older_engine import OlderEngine
 from evaluation.peers import PEERS
+from evaluation.results import write_whole
 from ifd.baseline import BaselineBuilder, Baselines
 from ifd.params import EngineParams
 from ifd.pipeline import Pipeline, session_windows
@@ -55,6 +56,23 @@ class TrialPlan:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def plan_of(
+    params: EngineParams,
+    *,
+    learning_days: int,
+    minutes: int,
+    records_per_second: float,
+    episode_seconds: float,
+) -> TrialPlan:
+    """Return a plan with as many confounders as episodes, everything else as usual."""
+    market = MarketParams(
+        records_per_second=records_per_second,
+        episode_seconds=episode_seconds,
+        confounder_seconds=episode_seconds,
+    )
+    return TrialPlan(params, learning_days, minutes, market=market)
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Trial:
     """What was planted in the scored session of a seed, and what each detector said."""
@@ -72,9 +90,7 @@ class Trial:
             "episodes": [each.to_json() for each in self.episodes],
             "alerts": {name: [list(one) for one in said] for name, said in self.alerts.items()},
         }
-        part = path.with_name(f"{path.name}.part")
-        part.write_bytes(orjson.dumps(body))
-        part.replace(path)
+        write_whole(path, orjson.dumps(body))
 
     @classmethod
     def read(cls, path: Path) -> Trial:

@@ -9,6 +9,7 @@ reason. The same archive gives the same rows, as often as it is asked.
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import random
 import statistics
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,7 @@ from typing import Final
 from sqlalchemy.engine import Engine
 from sqlmodel import Session, col, select
 
+from config.calendar import build_calendar, load_overrides
 from config.settings import Settings
 from ifd.baseline.keys import time_bucket
 from ifd.clock import Clock
@@ -31,7 +33,6 @@ from models.coverage import coverage_intervals
 from models.operations import ArchiveFileRow
 from models.outcomes import SignalOutcomeRow, futures_of, signals_of, store_outcomes
 from models.signals import SignalRow
-from runtime.gap_scan import session_on
 from runtime.mids import Mid, MidSampler, Moment
 from runtime.session_archive import read_session, session_segments
 from runtime.trading_status import Halts
@@ -87,7 +88,7 @@ def measure_outcomes(
         signals = signals_of(session, shard, session_date)
         if not signals:
             return Measured(session_date, 0, 0, 0)
-        market = _market(settings, signals, session_date, now_ns=clock.now_ns())
+        market = _market(settings, signals, session_date)
         first_ns = min(market.open_ns, signals[0].ts_event)
         covered = coverage_intervals(session, shard, first_ns, market.close_ns)
         futures = futures_of(session, {each.underlying for each in signals}, session_date)
@@ -254,11 +255,13 @@ def _segments(engine: Engine, shard: str, session_date: str) -> list[ArchiveFile
     return segments
 
 
-def _market(
-    settings: Settings, signals: Sequence[SignalRow], session_date: str, *, now_ns: int
-) -> MarketSession:
+def _market(settings: Settings, signals: Sequence[SignalRow], session_date: str) -> MarketSession:
     # The local exchange never closes, whatever hours are set.
-    if all(signal.source == "simulated" for signal in signals):
-        always = settings.session.model_copy(update={"hours": "always"})
-        settings = settings.model_copy(update={"session": always})
-    return session_on(settings, session_date, now_ns=now_ns)
+    simulated = all(signal.source == "simulated" for signal in signals)
+    hours = "always" if simulated else settings.session.hours
+    day = dt.date.fromisoformat(session_date)
+    overrides = load_overrides(settings.session.calendar_file)
+    market = build_calendar(hours, day, day, overrides=overrides).session_on(session_date)
+    if market is None:
+        raise InputError(f"{session_date} has no {hours} session in the calendar")
+    return market

@@ -79,9 +79,15 @@ def publish_close(stopped: Sequence[Stopped]) -> None:
     )
 
 
-def publish_baselines(rows: Sequence[dict[str, str]], *, description: str) -> None:
-    """Publish what the nightly baselines cover."""
-    _publish(lambda: create_table_artifact(list(rows), key="baselines", description=description))
+def publish_table(key: str, rows: Sequence[dict[str, str]], *, description: str) -> None:
+    """Publish rows of words."""
+    _publish(lambda: create_table_artifact(list(rows), key=key, description=description))
+
+
+def publish_picture(key: str, png: bytes, *, description: str) -> None:
+    """Publish a PNG."""
+    picture = as_data_url(png, "png")
+    _publish(lambda: create_image_artifact(picture, key=key, description=description))
 
 
 @contextmanager

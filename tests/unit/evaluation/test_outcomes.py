@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
-from evaluation.outcomes import Outcome, clustered_interval, outcome_rows, score_outcomes
+from evaluation.outcomes import Outcome, clustered_interval, score_outcomes
 from evaluation.plots import draw_outcomes
+from evaluation.tables import outcome_rows
 from ifd.signals import Signal
 from ifd.units import NANOS_PER_MINUTE, PRICE_SCALE
 from models.outcomes import SignalOutcomeRow

@@ -9,42 +9,34 @@ One option and its future on 2026-10-05, from 10:00 in New York, in points:
 
 from __future__ import annotations
 
-import dataclasses
 import datetime as dt
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import databento_dbn as dbn
-import numpy as np
 import pytest
-import zstandard
 from sqlalchemy.engine import Engine
 from sqlmodel import Session, select
 
 from config.settings import Settings
 from ifd.clock import ManualClock
 from ifd.errors import InputError
-from ifd.records import F_LAST, MBO_DTYPE, RTYPE_MBO, MboArray
 from ifd.signals import Side, Signal
-from ifd.symbols import instrument_from_definition
 from ifd.units import NANOS_PER_MINUTE, NANOS_PER_SECOND, PRICE_SCALE
 from models.alerts import store_signals
 from models.base import transaction
-from models.market import InstrumentRow
-from models.operations import ArchiveFileRow, CoverageRow
 from models.outcomes import SignalOutcomeRow, measured_sessions, sessions_to_measure
 from models.signals import SignalRow
 from runtime.outcomes import CONTROLS, draw_controls, measure_outcomes
-from simulator.market import definition_messages, list_chain
 from simulator.market.chain import moment_ns
+from tests.scripted import Script
 
 DATE = dt.date(2026, 10, 5)
 TEN_NS = moment_ns(DATE, dt.time(10))
 CLOSE_NS = moment_ns(DATE, dt.time(16))
-CLOCK = ManualClock(moment_ns(DATE, dt.time(16, 45)))
-CHAIN = list_chain(DATE)
-FUTURE, CALL = CHAIN.contracts[0], CHAIN.contracts[1]
+CLOCK = ManualClock(CLOSE_NS)
+FUTURE, CALL = Script(DATE).future, Script(DATE).option
 OPTION_MIDS = {0: 10.00, 1: 10.50, 5: 9.50, 15: 12.00, 60: 8.00}
 FUTURE_MIDS = {0: 25_000.0, 1: 25_002.0, 5: 24_996.0, 15: 25_010.0, 60: 25_004.0}
 
@@ -53,86 +45,24 @@ def at(minutes: float) -> int:
     return TEN_NS + round(minutes * NANOS_PER_MINUTE)
 
 
-class Script:
-    """MBO records written by hand: each book is cleared, then one order a side is moved about."""
-
-    def __init__(self) -> None:
-        self._rows: list[tuple[Any, ...]] = []
-        self.statuses: list[dbn.StatusMsg] = []
-
-    def quote(
-        self, instrument_id: int, ts: int, mid: float, *, half: float = 0.25, sides: str = "BA"
-    ) -> None:
-        """Clear a book, and rest one order a side, `half` away from `mid`."""
-        self._rows.append((instrument_id, ts, "R", "N", 0, 0, 0, 0))
-        for number, side in enumerate(sides, start=1):
-            price = round((mid - half if side == "B" else mid + half) * PRICE_SCALE)
-            flags = F_LAST if number == len(sides) else 0
-            self._rows.append((instrument_id, ts, "A", side, number, price, 1, flags))
-
-    def halt(self, instrument_id: int, ts: int, action: dbn.StatusAction) -> None:
-        self.statuses.append(dbn.StatusMsg(1, instrument_id, ts, ts, action))
-
-    def records(self) -> MboArray:
-        records = np.zeros(len(self._rows), MBO_DTYPE)
-        records["length"], records["rtype"] = MBO_DTYPE.itemsize // 4, RTYPE_MBO
-        for record, row in zip(records, sorted(self._rows, key=lambda row: row[1]), strict=True):
-            ident, ts, action, side, order, price, size, flags = row
-            record["instrument_id"], record["ts_event"], record["ts_recv"] = ident, ts, ts + 1
-            record["action"], record["side"], record["order_id"] = ord(action), ord(side), order
-            record["price"], record["size"], record["flags"] = price, size, flags
-        return records
-
-
 @pytest.fixture
 def script() -> Script:
     """Write the prices of the table above."""
-    made = Script()
+    made = Script(DATE)
     for minute, mid in OPTION_MIDS.items():
-        made.quote(CALL.instrument_id, at(minute) - 1, mid)
+        made.quote(made.option.instrument_id, at(minute) - 1, mid)
     for minute, mid in FUTURE_MIDS.items():
-        made.quote(FUTURE.instrument_id, at(minute) - 1, mid)
+        made.quote(made.future.instrument_id, at(minute) - 1, mid)
     return made
 
 
 @pytest.fixture
 def archive(engine: Engine, tmp_path: Path) -> Callable[..., Path]:
-    """Store a script as one archived segment, received from 09:59 until `until_ns`."""
+    """Store a script as one archived segment, received from 09:59 to the close, or as told."""
 
-    def store(script: Script, *, until_ns: int = CLOSE_NS) -> Path:
+    def store(script: Script, *received: tuple[int, int]) -> Path:
         path = tmp_path / "20261005.dbn.zst"
-        header = dbn.Metadata(
-            dataset="GLBX.MDP3", start=at(0), stype_in=None,
-            stype_out=dbn.SType.INSTRUMENT_ID, schema=None,
-        ).encode()  # fmt: skip
-        definitions = definition_messages(CHAIN, DATE)
-        body = b"".join(bytes(each) for each in (*definitions, *script.statuses))
-        path.write_bytes(zstandard.compress(header + body + script.records().tobytes()))
-        future = instrument_from_definition(definitions[0])
-        with transaction(engine) as session:
-            session.add(InstrumentRow(**dataclasses.asdict(future)))
-            session.add(
-                ArchiveFileRow(
-                    path=str(path),
-                    shard="nq",
-                    session_date=DATE.isoformat(),
-                    created_ns=1,
-                    first_ts=at(0),
-                    last_ts=until_ns,
-                    closed_ns=2,
-                )
-            )
-            session.add(
-                CoverageRow(
-                    number=1,
-                    shard="nq",
-                    session_date=DATE.isoformat(),
-                    dbn_schema="mbo",
-                    start_ns=at(-1),
-                    end_ns=until_ns,
-                    records=0,
-                )
-            )
+        script.archive(engine, path, *(received or [(at(-1), CLOSE_NS)]))
         return path
 
     return store
@@ -217,7 +147,7 @@ def test_random_moments_of_a_steady_drift_all_move_alike(
 ) -> None:
     # The option gains a tick every ten seconds, the future loses one: from whatever moment on, that
     # is six steps a minute.
-    script = Script()
+    script = Script(DATE)
     for step in range(6 * 95):
         script.quote(CALL.instrument_id, at(step / 6) - 1, 10.0 + 0.25 * step)
         script.quote(FUTURE.instrument_id, at(step / 6) - 1, 25_000.0 - 0.25 * step)
@@ -259,19 +189,7 @@ def test_what_was_not_received_is_not_made_up(
     archive: Callable[..., Path],
     signal: Callable[..., Signal],
 ) -> None:
-    archive(script, until_ns=at(10))
-    with transaction(engine) as session:
-        session.add(
-            CoverageRow(
-                number=2,
-                shard="nq",
-                session_date=DATE.isoformat(),
-                dbn_schema="mbo",
-                start_ns=at(40),
-                end_ns=CLOSE_NS,
-                records=0,
-            )
-        )
+    archive(script, (at(-1), at(10)), (at(40), CLOSE_NS))
     signal()
 
     rows = measure(settings, engine)
@@ -288,8 +206,8 @@ def test_a_halted_instrument_has_no_price_and_the_other_has(
     archive: Callable[..., Path],
     signal: Callable[..., Signal],
 ) -> None:
-    script.halt(CALL.instrument_id, at(4), dbn.StatusAction.HALT)
-    script.halt(CALL.instrument_id, at(14), dbn.StatusAction.TRADING)
+    script.status(CALL.instrument_id, at(4), dbn.StatusAction.HALT)
+    script.status(CALL.instrument_id, at(14), dbn.StatusAction.TRADING)
     archive(script)
     signal()
 
@@ -302,7 +220,7 @@ def test_a_halted_instrument_has_no_price_and_the_other_has(
 def test_an_empty_side_is_no_quote_and_a_bid_over_an_ask_no_mid(
     settings: Settings, engine: Engine, archive: Callable[..., Path], signal: Callable[..., Signal]
 ) -> None:
-    script = Script()
+    script = Script(DATE)
     script.quote(CALL.instrument_id, at(-0.5), 10.0)
     script.quote(CALL.instrument_id, at(4), 9.0, sides="B")
     script.quote(CALL.instrument_id, at(12), 9.0, half=-0.25)
