@@ -11,6 +11,8 @@ from __future__ import annotations
 import dataclasses
 import math
 import multiprocessing
+import os
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
@@ -109,7 +111,8 @@ def play(
     if missing:
         # Fresh processes: a fork would take over whatever threads this one has.
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(min(workers, len(missing)), mp_context=context) as pool:
+        size = min(workers, len(missing))
+        with ProcessPoolExecutor(size, mp_context=context, initializer=_end_with_parent) as pool:
             waiting = {pool.submit(_play_one, seed, plan, paths[seed]): seed for seed in missing}
             try:
                 for done in as_completed(waiting):
@@ -140,6 +143,18 @@ def choose_thresholds(
 def sessions_of(trials: Sequence[Trial], detector: str) -> list[Session]:
     """Return what one detector said in each trial, beside the truth."""
     return [Session(each.alerts[detector], each.episodes) for each in trials]
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that started it is killed: a worker would wait for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+
+        def watch() -> None:
+            parent.join()
+            os._exit(1)
+
+        threading.Thread(target=watch, name="parent", daemon=True).start()
 
 
 def _play_one(seed: int, plan: TrialPlan, path: Path) -> None:
