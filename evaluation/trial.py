@@ -36,7 +36,7 @@ OURS: Final = "ifd"
 OLDER: Final = "older engine"
 DETECTORS: Final = (OURS, *PEERS, OLDER)
 ARE_PROBABILITIES: Final = frozenset({OURS, OLDER})
-_VERSION: Final = 1
+_VERSION: Final = 2
 """Raised when markets, peers or rules change, so that no old result is taken for a new one."""
 
 

@@ -135,7 +135,7 @@ def replayed_chunk(floor: Floor, label: int, ns: int) -> Plan:
     """Let the feed send the same print over and over."""
     inst = floor.option()
     side = floor.side()
-    plan = Plan("replayed-chunk", False, label, [(inst, side)], ns)
+    plan = Plan("replayed-chunk", False, label, [(inst, side)], ns, keeps_plan=True)
     slices(floor, plan, (inst, side), [floor.rng.randint(5, 20)], [ns], levels=2)
     for number in range(1, floor.rng.randint(4, 15)):
         at = ns + number * 15 * NANOS_PER_MILLISECOND
@@ -146,9 +146,9 @@ def replayed_chunk(floor: Floor, label: int, ns: int) -> Plan:
 def trading_halt(floor: Floor, label: int, ns: int) -> Plan:
     """Trading stops for a minute or more, and everybody quotes anew."""
     plan = _plan("halt", label, ns)
-    until = ns + floor.seconds(60, 150)
-    plan.at(ns, lambda st, at: halt(st, at, until))
-    plan.at(until, lambda st, at: look_everywhere(st, at))
+    length = floor.seconds(60, 150)
+    plan.at(ns, lambda st, at: halt(st, at, at + length))
+    plan.at(ns + length, lambda st, at: look_everywhere(st, at))
     return plan
 
 

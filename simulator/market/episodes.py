@@ -21,8 +21,8 @@ class Leg:
 class Episode:
     """The truth about one planted flow.
 
-    Times are `ts_event` of its first and last trade; of a confounder that need not trade, those
-    planned. A confounder without legs is of the whole market.
+    Times are `ts_event` of its first and last trade; of a confounder that need not trade, those of
+    the first and last thing it does. A confounder without legs is of the whole market.
     """
 
     episode_id: str

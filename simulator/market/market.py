@@ -207,6 +207,7 @@ class Market:
             if ns < halted_until:
                 self._schedule(halted_until + NANOS_PER_MILLISECOND, step)
                 return
+            plan.note(ns)
             act(self._state, ns)
             if next(left) == 0:
                 self._finish(plan)
@@ -216,7 +217,7 @@ class Market:
     def _finish(self, plan: Plan) -> None:
         lots, first, last = (int(value) for value in self._state.labels[plan.label])
         if plan.keeps_plan:
-            first, last = plan.start_ns, plan.end_ns
+            first, last = plan.first_step_ns, plan.last_step_ns
         elif lots == 0:
             # Nobody was there to trade with: it did not happen.
             return

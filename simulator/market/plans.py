@@ -36,7 +36,7 @@ class Plan:
     """One episode before it happens: `legs` are (instrument, BUY or SELL).
 
     `label` is its row in the state's truth. `keeps_plan` is True for what need not trade: its times
-    are then those planned, and its lots those wanted.
+    are then those of its first and last step, which a halt may have put off, as `note` hears them.
     """
 
     kind: str
@@ -47,11 +47,18 @@ class Plan:
     end_ns: int = 0
     keeps_plan: bool = False
     steps: list[tuple[int, Act]] = field(default_factory=list)
+    first_step_ns: int = 0
+    last_step_ns: int = 0
 
     def at(self, ns: int, act: Act) -> None:
         """Add a step."""
         self.steps.append((ns, act))
         self.end_ns = max(self.end_ns, ns)
+
+    def note(self, ns: int) -> None:
+        """Hear that a step was taken."""
+        self.first_step_ns = min(self.first_step_ns or ns, ns)
+        self.last_step_ns = ns
 
 
 class Floor:
