@@ -19,8 +19,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def command(out: Path) -> list[str]:
     return [
-        sys.executable, "-m", "cli.main", "evaluate", "--seeds", "2", "--workers", "2",
-        "--minutes", "3", "--learning-days", "1", "--rate", "5", "--episode-every", "20",
+        sys.executable, "-m", "cli.main", "evaluate", "--seeds", "2", "--workers", "1",
+        "--minutes", "2", "--learning-days", "1", "--rate", "5", "--episode-every", "20",
         "--out", str(out), "--json",
     ]  # fmt: skip
 
