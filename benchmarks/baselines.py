@@ -25,7 +25,7 @@ from runtime.baselines import merge
 from runtime.session_parts import SessionFiles, SessionPart, compute_part
 
 RECORDS: Final = 3_000_000
-STRIKES: Final = 150
+STRIKES: Final = 75
 SESSIONS: Final = 6
 WORKERS: Final = min(os.cpu_count() or 1, SESSIONS)
 _PARAMS: Final = EngineParams()

@@ -28,8 +28,8 @@ from ifd.tape import Market
 from ifd.windows.stage import WindowStage
 
 SESSION_RECORDS: Final = 2_000_000
-STRIKES: Final = 250
-"""Of two expiries, call and put: a thousand options."""
+STRIKES: Final = 125
+"""Of four expiries, call and put: a thousand options."""
 _PLAIN_RECORDS: Final = 100_000
 _BATCH: Final = 65_536
 _ROUNDS: Final = 3

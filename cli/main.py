@@ -18,6 +18,7 @@ from cli import (
     costs,
     database,
     doctor,
+    evaluate,
     gaps,
     historical,
     parents,
@@ -42,6 +43,7 @@ app.command("up")(up.up)
 app.command("replay")(books.replay)
 app.command("book")(books.book)
 app.command("simulate")(simulator.simulate)
+app.command("evaluate")(evaluate.evaluate)
 app.command("gateway")(simulator.gateway)
 app.command("bench")(bench.bench)
 app.command("status")(status.status)

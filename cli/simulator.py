@@ -24,10 +24,16 @@ def simulate(
     minutes: Annotated[
         int, typer.Option("--minutes", min=1, max=390, help="length of each session from 09:30 ET")
     ] = 390,
-    rate: Rate = 150.0,
+    rate: Rate = 75.0,
     episode_every: Annotated[
-        float, typer.Option("--episode-every", min=5, help="seconds between planted sweeps, about")
-    ] = 900.0,
+        float, typer.Option("--episode-every", min=5, help="seconds between institutions, about")
+    ] = 600.0,
+    confounder_every: Annotated[
+        float,
+        typer.Option(
+            "--confounder-every", min=0, help="seconds between what only looks like one; 0: never"
+        ),
+    ] = 600.0,
     start_date: Annotated[
         dt.datetime,
         typer.Option(
@@ -50,7 +56,11 @@ def simulate(
     from simulator.market.market import MarketParams
     from simulator.session_files import SessionPlan
 
-    params = MarketParams(records_per_second=rate, episode_seconds=episode_every)
+    params = MarketParams(
+        records_per_second=rate,
+        episode_seconds=episode_every,
+        confounder_seconds=confounder_every,
+    )
     plan = SessionPlan(days, seed, start_date.date(), minutes, params)
     written = _write_with_progress(out, plan, force=force)
     if as_json:
@@ -97,7 +107,8 @@ def gateway(
         float, typer.Option("--history-minutes", min=0, help="what a client can replay at once")
     ] = 20.0,
     episode_every: Annotated[
-        float, typer.Option("--episode-every", min=1, help="seconds between planted sweeps, about")
+        float,
+        typer.Option("--episode-every", min=1, help="seconds between planted episodes, about"),
     ] = 120.0,
     session: Annotated[
         str, typer.Option("--instruments-session-date", help="whose instruments, or auto")

@@ -15,7 +15,7 @@ from models.base import make_engine
 from models.database import require_current
 from runtime.session_parts import by_session
 from runtime.supervisor import settings_of
-from tasks.artifacts import publish_baselines
+from tasks.artifacts import publish_table
 from tasks.baselines import choose_sessions, compute_sessions, coverage, merge_sessions
 from tasks.parents import check_parents
 from tasks.runners import task_runner
@@ -63,5 +63,5 @@ def rebuild_baselines(
         f"{len(made.sessions)} sessions until {made.as_of} ({made.records:,} records)"
     )
     told = f"{drift}. {told}" if drift else told
-    publish_baselines(coverage(engine, settings), description=told)
+    publish_table("baselines", coverage(engine, settings), description=told)
     return Completed(message=told)

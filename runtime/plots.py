@@ -73,9 +73,9 @@ def throughput_svg(points: Sequence[Point], title: str) -> str:
     )
 
 
-def as_data_url(svg: str) -> str:
-    """Return an address that holds the picture itself: no server has to keep it."""
-    return f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"
+def as_data_url(picture: bytes, kind: str) -> str:
+    """Return an address that holds a picture itself, an `svg+xml` or `png`: no server keeps it."""
+    return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
 
 
 def _clock(ts_ns: int) -> str:

@@ -20,6 +20,7 @@ BACKFILL_PREFIX = "backfill-"
 """Segments that no run wrote are named so."""
 
 OnDefinition = Callable[[dbn.InstrumentDefMsg], None]
+OnStatus = Callable[[dbn.StatusMsg], None]
 
 
 def session_segments(engine: Engine, shard: str, session_date: str) -> list[ArchiveFileRow]:
@@ -34,7 +35,10 @@ def session_segments(engine: Engine, shard: str, session_date: str) -> list[Arch
 
 
 def read_session(
-    segments: Sequence[ArchiveFileRow], on_definition: OnDefinition = lambda _definition: None
+    segments: Sequence[ArchiveFileRow],
+    on_definition: OnDefinition = lambda _definition: None,
+    *,
+    on_status: OnStatus = lambda _status: None,
 ) -> Iterator[MboArray]:
     """Give the orders of a session's segments in order of time.
 
@@ -42,6 +46,8 @@ def read_session(
     ----------
     on_definition : callable
         Told of each definition before any record that came after it in its own segment.
+    on_status : callable
+        Told of each change of an instrument's trading status, likewise.
 
     Raises
     ------
@@ -55,7 +61,7 @@ def read_session(
         live.setdefault(-len(live) - 1 if filled or row.run_id is None else row.run_id, []).append(
             row
         )
-    yield from merge_by_time(_read_all(rows, on_definition) for rows in live.values())
+    yield from merge_by_time(_read_all(rows, on_definition, on_status) for rows in live.values())
 
 
 def received_between(
@@ -66,25 +72,31 @@ def received_between(
         reaches = row.closed_ns is None or (row.last_ts is not None and row.last_ts >= start_ns)
         if not reaches or row.first_ts is None or row.first_ts >= end_ns:
             continue
-        for records in _read(row, lambda _definition: None):
+        for records in _read(row, lambda _definition: None, lambda _status: None):
             times = records["ts_recv"]
             inside = (times >= start_ns) & (times < end_ns) & (records["flags"] & F_SNAPSHOT == 0)
             if inside.any():
                 yield records[inside]
 
 
-def _read_all(rows: Sequence[ArchiveFileRow], on_definition: OnDefinition) -> Iterator[MboArray]:
+def _read_all(
+    rows: Sequence[ArchiveFileRow], on_definition: OnDefinition, on_status: OnStatus
+) -> Iterator[MboArray]:
     for row in rows:
-        yield from _read(row, on_definition)
+        yield from _read(row, on_definition, on_status)
 
 
-def _read(row: ArchiveFileRow, on_definition: OnDefinition) -> Iterator[MboArray]:
+def _read(
+    row: ArchiveFileRow, on_definition: OnDefinition, on_status: OnStatus
+) -> Iterator[MboArray]:
     try:
         for chunk in read_chunks(row.path):
             if isinstance(chunk, np.ndarray):
                 yield chunk
             elif isinstance(chunk, dbn.InstrumentDefMsg):
                 on_definition(chunk)
+            elif isinstance(chunk, dbn.StatusMsg):
+                on_status(chunk)
     except CorruptFileError:
         if row.closed_ns is not None:
             raise

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bisect
+from collections import defaultdict
 from typing import Final
 
 import databento_dbn as dbn
@@ -38,3 +40,23 @@ class TradingStatus:
         elif action in RESUMED and instrument_id in self._halted:
             self._halted.remove(instrument_id)
             log.info("trading again", instrument_id=instrument_id)
+
+
+class Halts:
+    """When each instrument was stopped, from the status records of a whole session."""
+
+    def __init__(self) -> None:
+        self._changes: defaultdict[int, list[tuple[int, bool]]] = defaultdict(list)
+
+    def heed(self, message: dbn.StatusMsg) -> None:
+        """Take in a status record, in any order of time."""
+        action = int(message.action)
+        if action in STOPPED or action in RESUMED:
+            change = (message.ts_event, action in STOPPED)
+            bisect.insort(self._changes[message.instrument_id], change)
+
+    def is_halted(self, instrument_id: int, ts_ns: int) -> bool:
+        """Return True if the last change up to `ts_ns` stopped the instrument."""
+        changes = self._changes.get(instrument_id, [])
+        place = bisect.bisect_right(changes, (ts_ns, True))
+        return place > 0 and changes[place - 1][1]

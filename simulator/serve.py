@@ -33,8 +33,8 @@ from simulator.live import (
     SimulatedSource,
 )
 from simulator.live.faults import fault_name
+from simulator.live.simulated import live_params
 from simulator.live.sources import RecordSource
-from simulator.market.market import MarketParams
 
 log = structlog.get_logger(__name__)
 
@@ -133,7 +133,7 @@ def make_source(options: GatewayOptions, clock: Clock) -> RecordSource:
         _session(options.session, clock),
         seed=options.seed,
         clock=clock,
-        params=MarketParams(records_per_second=options.rate),
+        params=live_params(options.rate),
         history_minutes=options.history_minutes,
         episode_seconds=options.episode_every,
     )

@@ -48,7 +48,7 @@ def publish_stream(
     )
     if len(points) > 1:
         title = f"{shard} {summary.run.session_date}"
-        picture = as_data_url(throughput_svg(points, title))
+        picture = as_data_url(throughput_svg(points, title).encode(), "svg+xml")
         _publish(
             lambda: create_image_artifact(
                 picture, key=f"stream-{shard}-plot", description=f"Records a second, {title}"
@@ -84,9 +84,15 @@ def publish_close(stopped: Sequence[Stopped]) -> None:
     )
 
 
-def publish_baselines(rows: Sequence[dict[str, str]], *, description: str) -> None:
-    """Publish what the nightly baselines cover."""
-    _publish(lambda: create_table_artifact(list(rows), key="baselines", description=description))
+def publish_table(key: str, rows: Sequence[dict[str, str]], *, description: str) -> None:
+    """Publish rows of words."""
+    _publish(lambda: create_table_artifact(list(rows), key=key, description=description))
+
+
+def publish_picture(key: str, png: bytes, *, description: str) -> None:
+    """Publish a PNG."""
+    picture = as_data_url(png, "png")
+    _publish(lambda: create_image_artifact(picture, key=key, description=description))
 
 
 def publish_costs(report: CostReport) -> None:
@@ -97,7 +103,7 @@ def publish_costs(report: CostReport) -> None:
         lambda: create_table_artifact(kind_rows(report), key="costs-numbers", description=told)
     )
     if report.days:
-        picture = as_data_url(costs_svg(report))
+        picture = as_data_url(costs_svg(report).encode(), "svg+xml")
         _publish(
             lambda: create_image_artifact(
                 picture, key="costs-plot", description=f"Costs by day, as of {report.day}"

@@ -17,8 +17,9 @@ from sqlmodel.sql.sqltypes import AutoString
 import models.market
 import models.money
 import models.operations
+import models.outcomes
 import models.quality
-import models.signals  # noqa: F401  the five fill SQLModel.metadata
+import models.signals  # noqa: F401  the six fill SQLModel.metadata
 
 
 def spell_type(kind: str, item: Any, autogen: AutogenContext) -> str | Literal[False]:

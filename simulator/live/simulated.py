@@ -14,6 +14,7 @@ from simulator.live.sources import RecordSource
 from simulator.live.spool import Spool
 from simulator.live.symbology import Symbology
 from simulator.market.chain import list_chain
+from simulator.market.confounders import CONFOUNDERS
 from simulator.market.definitions import definition_messages
 from simulator.market.episodes import Episode
 from simulator.market.market import Market, MarketParams
@@ -28,6 +29,18 @@ _LISTED_FOR: Final = dt.timedelta(days=4)
 """How long a gateway may run before something it lists expires."""
 _FIRST_SWEEP_SECONDS: Final = 3.0
 """From the first session that wants market data, or from the end of the history, to a sweep."""
+_NOT_LIVE: Final = frozenset({"halt", "expiry-rush"})
+"""Whoever tries the exchange need not sit through a halt; nothing expires while it runs."""
+_SWEEP_SHARE: Final = 0.6
+
+
+def live_params(records_per_second: float) -> MarketParams:
+    """Return the parameters of a market to look at: most of what is planted is easily seen."""
+    return MarketParams(
+        records_per_second=records_per_second,
+        confounders=tuple(kind for kind in CONFOUNDERS if kind not in _NOT_LIVE),
+        sweep_share=_SWEEP_SHARE,
+    )
 
 
 class SimulatedSource(RecordSource):
@@ -42,8 +55,8 @@ class SimulatedSource(RecordSource):
     history_minutes : float
         How long before now the market opened.
     episode_seconds : float
-        Mean time between planted sweeps once live; the first comes soon after the first session
-        begins, so that whoever tries the exchange need not wait for one.
+        Mean time between planted episodes once live; the first, a sweep, comes soon after the first
+        session begins, so that whoever tries the exchange need not wait for one.
     """
 
     def __init__(
@@ -71,11 +84,14 @@ class SimulatedSource(RecordSource):
 
     @property
     def labels(self) -> tuple[Episode, ...]:
-        """The planted sweeps that have ended, in order."""
+        """The planted episodes that have ended, in order."""
         return self._market.labels
 
     async def run(self) -> None:
         """Make the history in small steps, then keep up with the clock."""
+        # The first call compiles the market's inner loop, which may take half a minute once: not in
+        # the way of whoever connects.
+        await asyncio.to_thread(self._advance, self._opening_ns + 1)
         at_ns = self._opening_ns
         while at_ns + _TICK_NS < self._now_ns():
             at_ns = min(at_ns + _HISTORY_STEP_NS, self._now_ns())
@@ -86,7 +102,7 @@ class SimulatedSource(RecordSource):
         while True:
             await asyncio.sleep(_TICK_NS / NANOS_PER_SECOND)
             self._advance(self._now_ns())
-            self._tell_of_sweeps()
+            self._tell_of_episodes()
 
     def begin(self) -> None:
         """Hear that a session wants market data: the first one shall see a sweep soon."""
@@ -106,9 +122,16 @@ class SimulatedSource(RecordSource):
             self.spool.append(records)
             self.publish(len(self.spool))
 
-    def _tell_of_sweeps(self) -> None:
+    def _tell_of_episodes(self) -> None:
         labels = self.labels
         for episode in labels[self._labelled :]:
             legs = [f"{leg.side} {leg.raw_symbol}" for leg in episode.legs]
-            log.info("sweep planted", episode=episode.episode_id, legs=legs, lots=episode.lots)
+            log.info(
+                "planted",
+                episode=episode.episode_id,
+                kind=episode.kind,
+                institutional=episode.institutional,
+                legs=legs,
+                lots=episode.lots,
+            )
         self._labelled = len(labels)

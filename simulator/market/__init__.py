@@ -1,4 +1,4 @@
-"""A simulated market: the NQ future, an option chain around it, makers, flow and planted sweeps.
+"""A simulated market: the NQ future, options around it, makers, flow, planted episodes with labels.
 
 Every record is what CME's market-by-order feed looks like at Databento, so a real level-3 book
 accepts the stream record for record. The same seed gives the same bytes.

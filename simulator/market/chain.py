@@ -1,4 +1,4 @@
-"""What is listed: the front NQ future and two option expiries around the money.
+"""What is listed: the front NQ future and four option expiries around the money.
 
 Names and rules follow the exchange: quarterlies expire on the third Friday at the opening, weeklies
 at 16:00 in New York; `Q4AX6 P24900` is the put that expires on the 4th Monday of November 2026,
@@ -24,7 +24,10 @@ MONTH_CODES: Final = "FGHJKMNQUVXZ"
 _WEEKDAY_LETTERS: Final = "ABCD"
 _OPENING: Final = dt.time(9, 30)
 _CLOSE: Final = dt.time(16, 0)
+SPACING: Final = 50
+"""Points between strikes."""
 _ROLL_DAYS: Final = 5
+_WEEKLIES: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,7 @@ class Chain:
         return (self.future, *self.options)
 
 
-def list_chain(last_session: dt.date, *, strikes: int = 11) -> Chain:
+def list_chain(last_session: dt.date, *, strikes: int = 30) -> Chain:
     """Return what is listed in all sessions of a run: every instrument outlives the last one.
 
     Parameters
@@ -62,18 +65,21 @@ def list_chain(last_session: dt.date, *, strikes: int = 11) -> Chain:
     last_session : date
         Date of the last session, or of the only one.
     strikes : int
-        Strikes per expiry: 50 points apart in the weekly, 100 in the quarterly.
+        Strikes per expiry, 50 points apart in the three weeklies and the quarterly.
     """
     quarter = _front_quarter(last_session)
     code = _month(quarter)
     expiry = moment_ns(quarter, _OPENING)
     name = f"NQ{code}"
     future = Contract(_id(name), name, "NQ", None, None, expiry, "", 0)
-    weekly = _next_weekly(last_session)
-    options = [
-        *_options(_weekly_root(weekly), weekly, moment_ns(weekly, _CLOSE), 50, strikes, future),
-        *_options("NQ", quarter, expiry, 100, strikes, future),
-    ]
+    options: list[Contract] = []
+    weekly = last_session
+    for _ in range(_WEEKLIES):
+        weekly = _next_weekly(weekly)
+        options += _options(
+            _weekly_root(weekly), weekly, moment_ns(weekly, _CLOSE), strikes, future
+        )
+    options += _options("NQ", quarter, expiry, strikes, future)
     return Chain(future, tuple(options))
 
 
@@ -83,11 +89,11 @@ def moment_ns(day: dt.date, time: dt.time) -> int:
 
 
 def _options(
-    root: str, expiry: dt.date, expiration_ns: int, spacing: int, strikes: int, future: Contract
+    root: str, expiry: dt.date, expiration_ns: int, strikes: int, future: Contract
 ) -> list[Contract]:
-    lowest = int(CENTRE) - (strikes // 2) * spacing
+    lowest = int(CENTRE) - (strikes // 2) * SPACING
     listed = []
-    for strike in range(lowest, lowest + strikes * spacing, spacing):
+    for strike in range(lowest, lowest + strikes * SPACING, SPACING):
         rights: tuple[Right, ...] = ("C", "P")
         for right in rights:
             name = f"{root}{_month(expiry)} {right}{strike}"

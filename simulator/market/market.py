@@ -1,13 +1,12 @@
 """The market as one stream of records that can be asked to go on until any moment.
 
-Everything happens at the beats of one Poisson clock: a maker re-quotes, somebody adds or pulls a
-small order, somebody trades; planted sweeps have times of their own. The stream depends on the seed
-and the parameters alone, never on how it is cut by the calls of `advance`.
+Between planted episodes the compiled beats run alone (`simulator.market.beats`); at the times on
+the agenda a plan is drawn up, or one of its steps is taken. The stream depends on the seed and the
+parameters alone, never on how it is cut by the calls of `advance`.
 """
 
 from __future__ import annotations
 
-import bisect
 import heapq
 import itertools
 import random
@@ -15,39 +14,57 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from ifd.records import ASK, BID, MboArray
-from ifd.units import NANOS_PER_MILLISECOND, NANOS_PER_SECOND
-from simulator.market.chain import CENTRE, Chain
-from simulator.market.episodes import LONGEST_NS, Episode, Sweep, SweepPlanner
-from simulator.market.exchange import NO_ASK, NO_BID, OrderIds
-from simulator.market.listing import FuturePath, Listing, makers_of
-from simulator.market.tape import Tape
+import numpy as np
+import numpy.typing as npt
 
-_RECORDS_PER_SECOND_AS_WEIGHTED: Final = 133.0
-_ACTIVITY_EXPONENT: Final = 1.25
-"""Measured: what the weights below give, and how much more must happen for twice the records (the
-oftener makers look, the less they find to change)."""
-_WEIGHTS: Final = (12.0, 25.0, 20.0, 3.0, 0.9)
-"""Events a second: the future's quotes, the options' quotes, small orders, the future's trades,
-the options' trades."""
-_STRANGERS_A_BOOK: Final = 6
-_FUTURE_TAIL: Final = 1.6
-_OPTION_TAIL: Final = 1.8
-"""Exponents of the power laws of trade sizes."""
-_BIGGEST_ORDINARY: Final = 30
+from ifd.records import MboArray
+from ifd.sessions import session_date
+from ifd.units import NANOS_PER_MILLISECOND, NANOS_PER_SECOND
+from simulator.market.beats import open_market, run
+from simulator.market.chain import CENTRE, Chain
+from simulator.market.confounders import CONFOUNDERS, session_rushes
+from simulator.market.episodes import Episode, Leg
+from simulator.market.institutions import INSTITUTIONS, sweep
+from simulator.market.plans import BUY, Act, Floor, Plan
+from simulator.market.state import (
+    ACTIVITY,
+    END_NS,
+    FUTURE,
+    HALTED_UNTIL,
+    MINUTE_VOLATILITY,
+    PRICES,
+    WRITTEN,
+    make_state,
+)
+
+_RECORDS_PER_SECOND_AT_ONE: Final = 205.0
+"""Measured: what an activity of 1 gives."""
+_MOST_LABELS: Final = 65_536
+"""Episodes before the first one's row is used again; a live market plants without end."""
+_OPENING_SPREAD: Final = 60.0
+_CLEARANCE_NS: Final = NANOS_PER_SECOND
+
+Draw = Callable[[], Plan]
 
 
 @dataclass(frozen=True, slots=True)
 class MarketParams:
-    """How busy the market is.
+    """How busy the market is, and what is planted in it.
 
-    `records_per_second` scales all activity; `episode_seconds` is the mean time between planted
-    sweeps; `minute_volatility` is what the future usually moves in a minute, in points.
+    `records_per_second` scales all activity; `minute_volatility` is what the future usually moves
+    in a minute, in points. `episode_seconds` and `confounder_seconds` are the mean times between
+    planted institutional episodes, and between what only looks like them (0: none of them).
+    `families` and `confounders` are drawn from, all alike, but for `sweep_share`: so many episodes
+    are sweeps that nobody can miss.
     """
 
-    records_per_second: float = 150.0
-    episode_seconds: float = 900.0
+    records_per_second: float = 75.0
+    episode_seconds: float = 600.0
+    confounder_seconds: float = 600.0
     minute_volatility: float = 6.0
+    families: tuple[str, ...] = tuple(INSTITUTIONS)
+    confounders: tuple[str, ...] = tuple(CONFOUNDERS)
+    sweep_share: float = 0.0
 
 
 class Market:
@@ -62,7 +79,8 @@ class Market:
     chain : Chain
         What is listed.
     end_ns : int, optional
-        No sweep is planted that could outlast this moment.
+        The close: activity is a U until then, and nothing planted outlasts it. Without it the day
+        has no season.
     """
 
     def __init__(
@@ -76,167 +94,166 @@ class Market:
     ) -> None:
         self._params = params or MarketParams()
         self._rng = random.Random(seed)  # noqa: S311 - a simulation, not a secret
-        self._tape = Tape(self._rng)
-        ids = OrderIds()
-        listings = [
-            Listing(contract, makers_of(contract, self._rng), self._tape, ids)
-            for contract in chain.contracts
-        ]
-        self._future = listings[0]
-        self._options = listings[1:]
-        self._path = FuturePath(
-            self._rng,
-            start_ns=start_ns,
-            price=CENTRE + self._rng.gauss(0.0, 60.0),
-            minute_volatility=self._params.minute_volatility,
-        )
-        self._planner = SweepPlanner(self._rng, self._options)
+        self._state = make_state(chain, seed, start_ns, labels=_MOST_LABELS)
+        self._floor = Floor(self._state, self._rng)
+        self._chain = chain
         self._end_ns = end_ns
+        self._taken: list[MboArray] = []
+        self._agenda: list[tuple[int, int, Act]] = []
+        self._order = itertools.count()
         self._labels: list[Episode] = []
-        self._busy = _by_activity(self._options)
-        self._kinds = list(itertools.accumulate(_WEIGHTS))
-        busier = self._params.records_per_second / _RECORDS_PER_SECOND_AS_WEIGHTED
-        self._rate = self._kinds[-1] * busier**_ACTIVITY_EXPONENT / NANOS_PER_SECOND
-        self._agenda: list[tuple[int, int, Callable[[int], None]]] = []
-        self._agenda_order = itertools.count()
-        self._episode_seconds = self._params.episode_seconds
+        self._planted = 0
         self._planting = 0
-        self._open(start_ns)
-        self._next_ns = start_ns + self._wait()
-        self.plant_every(self._episode_seconds, start_ns)
+        self._set_out(start_ns)
 
     @property
     def labels(self) -> tuple[Episode, ...]:
-        """The planted episodes that have ended, in order."""
+        """The planted episodes and confounders that have ended, in that order."""
         return tuple(self._labels)
 
     def plant_every(
         self, seconds: float, from_ns: int, *, first_after: float | None = None
     ) -> None:
-        """Plant a sweep about every `seconds` from `from_ns` on, the first after `first_after`."""
-        self._episode_seconds = seconds
+        """Plant an institutional episode about every `seconds` from `from_ns` on.
+
+        With `first_after` the first one comes then, and is a sweep that nobody can miss.
+        """
         # Plans made before are out of date.
         self._planting += 1
+        planting = self._planting
         wait = first_after if first_after is not None else seconds * self._rng.uniform(0.3, 1.0)
-        self._schedule_planting(from_ns + int(wait * NANOS_PER_SECOND))
+
+        def plant(ns: int, *, plain: bool = False) -> None:
+            if planting == self._planting:
+                gap = int(seconds * self._rng.uniform(0.7, 1.3) * NANOS_PER_SECOND)
+                self._schedule(ns + gap, lambda _, at: plant(at))
+                self._begin(self._draw_institution(ns, plain=plain), ns)
+
+        self._schedule(
+            from_ns + int(wait * NANOS_PER_SECOND),
+            lambda _, at: plant(at, plain=first_after is not None),
+        )
 
     def advance(self, until_ns: int) -> MboArray:
         """Return all records of events that happen before `until_ns` and were not yet returned."""
-        while True:
-            if self._agenda and self._agenda[0][0] <= self._next_ns:
-                if self._agenda[0][0] >= until_ns:
-                    break
-                ns, _, act = heapq.heappop(self._agenda)
-                act(ns)
-            else:
-                if self._next_ns >= until_ns:
-                    break
-                self._beat(self._next_ns)
-                self._next_ns += self._wait()
-        return self._tape.take()
+        agenda = self._agenda
+        while agenda and agenda[0][0] < until_ns:
+            self._run(agenda[0][0])
+            ns, _, act = heapq.heappop(agenda)
+            act(self._state, ns)
+        self._run(until_ns)
+        self._take()
+        taken = np.concatenate(self._taken)
+        self._taken.clear()
+        taken.flags.writeable = False
+        return taken
 
-    def _wait(self) -> int:
-        return 1 + int(self._rng.expovariate(self._rate))
+    def best_prices(self) -> npt.NDArray[np.float64]:
+        """Return bid and ask in ticks of everything listed, as it stands; nan: an empty side."""
+        best = self._state.best.astype(np.float64)
+        best[best[:, 0] <= 0, 0] = np.nan
+        best[best[:, 1] >= PRICES, 1] = np.nan
+        base: npt.NDArray[np.int32] = self._state.books["base"]
+        return best + base[:, np.newaxis]
 
-    def _open(self, ns: int) -> None:
-        future = self._path.at(ns)
-        for listing in (self._future, *self._options):
-            listing.book.begin(ns)
-            listing.book.clear()
-            listing.book.end()
-        for listing in (self._future, *self._options):
-            listing.requote_all(future, ns)
+    def _set_out(self, start_ns: int) -> None:
+        params, levels = self._params, self._state.levels
+        levels[FUTURE] = CENTRE + self._rng.gauss(0.0, _OPENING_SPREAD)
+        levels[ACTIVITY] = params.records_per_second / _RECORDS_PER_SECOND_AT_ONE
+        levels[MINUTE_VOLATILITY] = params.minute_volatility
+        self._schedule(start_ns, open_market)
+        if self._end_ns is not None:
+            self._state.ints[END_NS] = self._end_ns
+        self.plant_every(params.episode_seconds, start_ns)
+        if params.confounder_seconds and params.confounders:
+            self._confound(start_ns)
 
-    def _beat(self, ns: int) -> None:
-        rng = self._rng
-        future = self._path.at(ns)
-        kind = bisect.bisect(self._kinds, rng.random() * self._kinds[-1])
-        if kind == 0:
-            self._requote(self._future, future, ns)
-        elif kind == 1:
-            self._requote(self._options[int(rng.random() * len(self._options))], future, ns)
-        elif kind == 2:
-            self._stranger(self._any_listing(), ns)
-        elif kind == 3:
-            self._trade(self._future, _FUTURE_TAIL, ns)
-        else:
-            self._trade(self._any_option(), _OPTION_TAIL, ns)
+    def _confound(self, start_ns: int) -> None:
+        params, rng = self._params, self._rng
+        if self._end_ns is not None:
+            for plan in session_rushes(self._planted, start_ns, self._end_ns):
+                self._begin(plan, plan.start_ns)
 
-    def _requote(self, listing: Listing, future: float, ns: int) -> None:
-        makers = listing.makers
-        maker = makers[int(self._rng.random() * len(makers))]
-        maker.requote(listing.book, listing.fair(future, ns), listing.strangers, ns)
+        def confound(ns: int) -> None:
+            gap = int(params.confounder_seconds * rng.uniform(0.6, 1.4) * NANOS_PER_SECOND)
+            self._schedule(ns + gap, lambda _, at: confound(at))
+            self._begin(
+                CONFOUNDERS[rng.choice(params.confounders)](self._floor, self._label(), ns), ns
+            )
 
-    def _stranger(self, listing: Listing, ns: int) -> None:
-        # Half of the time the oldest small order leaves, else a new one comes near the touch.
-        rng = self._rng
-        book = listing.book
-        strangers = listing.strangers
-        if strangers and (len(strangers) >= _STRANGERS_A_BOOK or rng.random() < 0.5):
-            book.begin(ns)
-            book.cancel(next(iter(strangers.values())))
-            book.end()
+        first = int(params.confounder_seconds * rng.uniform(0.2, 1.0) * NANOS_PER_SECOND)
+        self._schedule(start_ns + first, lambda _, at: confound(at))
+
+    def _draw_institution(self, ns: int, *, plain: bool) -> Plan:
+        rng, params = self._rng, self._params
+        if plain or rng.random() < params.sweep_share:
+            return sweep(self._floor, self._label(), ns, obvious=True)
+        plan = INSTITUTIONS[rng.choice(params.families)](self._floor, self._label(), ns)
+        # Late in the day only what is quick is begun.
+        return plan if self._fits(plan) else sweep(self._floor, self._label(), ns)
+
+    def _begin(self, plan: Plan, ns: int) -> None:
+        if not self._fits(plan):
             return
-        behind = int(rng.expovariate(0.7)) - 1
-        size = 1 + int(rng.random() * 5)
-        bid, ask = book.best_bid(), book.best_ask()
-        if bid == NO_BID or ask == NO_ASK:
+        self._planted += 1
+        self._state.labels[plan.label] = (0, 0, 0)
+        left = itertools.count(len(plan.steps) - 1, -1)
+        for at, act in plan.steps:
+            self._schedule(max(at, ns + 1), self._step(plan, act, left))
+
+    def _step(self, plan: Plan, act: Act, left: itertools.count[int]) -> Act:
+        def step(_: object, ns: int) -> None:
+            halted_until = int(self._state.ints[HALTED_UNTIL])
+            if ns < halted_until:
+                self._schedule(halted_until + NANOS_PER_MILLISECOND, step)
+                return
+            plan.note(ns)
+            act(self._state, ns)
+            if next(left) == 0:
+                self._finish(plan)
+
+        return step
+
+    def _finish(self, plan: Plan) -> None:
+        lots, first, last = (int(value) for value in self._state.labels[plan.label])
+        if plan.keeps_plan:
+            first, last = plan.first_step_ns, plan.last_step_ns
+        elif lots == 0:
+            # Nobody was there to trade with: it did not happen.
             return
-        book.begin(ns)
-        if rng.random() < 0.5:
-            book.add(BID, max(min(bid - behind, ask - 1), 1), size, strangers)
-        else:
-            book.add(ASK, max(ask + behind, bid + 1), size, strangers)
-        book.end()
+        self._labels.append(
+            Episode(
+                episode_id=f"{session_date(first)}-{len(self._labels) + 1:04d}",
+                kind=plan.kind,
+                institutional=plan.institutional,
+                session_date=session_date(first),
+                legs=tuple(self._leg(inst, side) for inst, side in plan.legs),
+                start_ns=first,
+                end_ns=last,
+                lots=lots,
+            )
+        )
 
-    def _trade(self, listing: Listing, tail: float, ns: int) -> None:
-        rng = self._rng
-        side = BID if rng.random() < 0.5 else ASK
-        lots = min(int((1.0 - rng.random()) ** (-1.0 / tail)), _BIGGEST_ORDINARY)
-        listing.book.take(side, lots, 2, ns)
+    def _leg(self, inst: int, side: int) -> Leg:
+        contract = self._chain.contracts[inst]
+        return Leg(contract.instrument_id, contract.raw_symbol, "BUY" if side == BUY else "SELL")
 
-    def _any_listing(self) -> Listing:
-        return self._future if self._rng.random() < 0.3 else self._any_option()
+    def _fits(self, plan: Plan) -> bool:
+        return self._end_ns is None or plan.end_ns + _CLEARANCE_NS < self._end_ns + (
+            _CLEARANCE_NS if plan.kind == "close-rush" else 0
+        )
 
-    def _any_option(self) -> Listing:
-        return self._busy[int(self._rng.random() * len(self._busy))]
+    def _label(self) -> int:
+        return self._planted % _MOST_LABELS
 
-    def _schedule(self, ns: int, act: Callable[[int], None]) -> None:
-        heapq.heappush(self._agenda, (ns, next(self._agenda_order), act))
+    def _schedule(self, ns: int, act: Act) -> None:
+        heapq.heappush(self._agenda, (ns, next(self._order), act))
 
-    def _schedule_planting(self, ns: int) -> None:
-        planting = self._planting
-        if self._end_ns is None or ns + LONGEST_NS < self._end_ns:
-            self._schedule(ns, lambda at: self._plant(at, planting))
+    def _run(self, until_ns: int) -> None:
+        while not run(self._state, until_ns):
+            self._take()
 
-    def _plant(self, ns: int, planting: int) -> None:
-        if planting != self._planting:
-            return
-        wait = self._episode_seconds * self._rng.uniform(0.7, 1.3)
-        self._schedule_planting(ns + int(wait * NANOS_PER_SECOND))
-        sweep = self._planner.plan()
-        if sweep is None:
-            return
-        # Its strikes are fully quoted when it comes.
-        future = self._path.at(ns)
-        for listing in sweep.listings:
-            listing.requote_all(future, ns)
-        sweep.prepare(self._rng, ns + 300 * NANOS_PER_MILLISECOND)
-        self._schedule(sweep.orders[-1][0], lambda _: self._execute(sweep))
-
-    def _execute(self, sweep: Sweep) -> None:
-        sweep.execute_next()
-        if sweep.orders:
-            self._schedule(sweep.orders[-1][0], lambda _: self._execute(sweep))
-        elif sweep.trade_times:
-            self._labels.append(sweep.episode())
-
-
-def _by_activity(options: list[Listing]) -> list[Listing]:
-    # Near the money they trade up to four times as often as at the edge of the chain.
-    drawn = []
-    for listing in options:
-        strike = listing.contract.strike or 0
-        away = abs(strike - CENTRE) / 100.0
-        drawn += [listing] * max(1, round(4.0 - away))
-    return drawn
+    def _take(self) -> None:
+        written = int(self._state.ints[WRITTEN])
+        self._taken.append(self._state.out[:written].copy())
+        self._state.ints[WRITTEN] = 0

@@ -6,6 +6,7 @@ import math
 from typing import Final
 
 from ifd.units import NANOS_PER_SECOND
+from simulator.market.compiled import compiled
 
 AT_THE_MONEY_VOLATILITY: Final = 0.19
 _SKEW: Final = -0.5
@@ -20,8 +21,9 @@ def volatility(strike: float, centre: float) -> float:
     return AT_THE_MONEY_VOLATILITY + _SKEW * away + _SMILE * away * away
 
 
+@compiled
 def fair_value(
-    future: float, strike: float, expires_in_ns: int, annual_volatility: float, *, call: bool
+    future: float, strike: float, expires_in_ns: int, annual_volatility: float, call: bool
 ) -> float:
     """Return the value in points of a European option on the future.
 
@@ -31,17 +33,27 @@ def fair_value(
 
     Examples
     --------
-    >>> round(fair_value(25_000, 25_000, 365 * 86_400 * 10**9, 0.2, call=True), 2)
+    >>> round(fair_value(25_000.0, 25_000.0, 365 * 86_400 * 10**9, 0.2, True), 2)
     1991.39
     """
     if expires_in_ns <= 0:
         return max(future - strike, 0.0) if call else max(strike - future, 0.0)
     deviation = annual_volatility * math.sqrt(expires_in_ns / _NANOS_PER_YEAR)
     upper = math.log(future / strike) / deviation + 0.5 * deviation
-    lower = upper - deviation
-    value = future * _normal(upper) - strike * _normal(lower)
+    value = future * normal(upper) - strike * normal(upper - deviation)
     return value if call else value - future + strike
 
 
-def _normal(x: float) -> float:
+@compiled
+def call_delta(future: float, strike: float, expires_in_ns: int, annual_volatility: float) -> float:
+    """Return how much a call gains for a point of the future, 0..1; a put's is one less."""
+    if expires_in_ns <= 0:
+        return 1.0 if future > strike else 0.0
+    deviation = annual_volatility * math.sqrt(expires_in_ns / _NANOS_PER_YEAR)
+    return normal(math.log(future / strike) / deviation + 0.5 * deviation)
+
+
+@compiled
+def normal(x: float) -> float:
+    """Return the probability that a standard normal lies below `x`."""
     return 0.5 * (1.0 + math.erf(x / _ROOT_TWO))

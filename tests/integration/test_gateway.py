@@ -108,7 +108,7 @@ def simulated(*, history_minutes: float = 0.5, episode_seconds: float = 1_000.0)
 
 @pytest.fixture(scope="module")
 def sessions(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One simulated minute on disk: definitions and MBO of 45 instruments."""
+    """One simulated minute on disk: definitions and MBO of 241 instruments."""
     directory = tmp_path_factory.mktemp("sessions") / "out"
     params = MarketParams(records_per_second=100.0, episode_seconds=20.0)
     write_sessions(directory, SessionPlan(days=1, seed=5, minutes=1, params=params))
@@ -157,8 +157,8 @@ async def test_the_real_protocol_gets_names_definitions_and_the_market() -> None
     ]
     mappings = client.of(dbn.SymbolMappingMsg)
     definitions = {one.instrument_id: one for one in client.of(dbn.InstrumentDefMsg)}
-    assert len(definitions) == 23
-    assert len(mappings) == 2 * 23
+    assert len(definitions) == 61
+    assert len(mappings) == 2 * 61
     assert all(
         definitions[one.instrument_id].raw_symbol == one.stype_out_symbol
         and one.stype_in_symbol in ("NQ.FUT", "NQ.OPT")
@@ -567,7 +567,7 @@ def test_the_real_client_streams_from_a_gateway_process(tmp_path: Path) -> None:
         process.send_signal(signal.SIGTERM)
 
         assert process.wait(timeout=10) == 0
-    assert len(names) == 45
+    assert len(names) == 241
     mbo = [one for one in records if isinstance(one, dbn.MBOMsg)]
     assert len(mbo) > 100_000
     assert (mbo[-1].ts_event - mbo[0].ts_event) / NANOS_PER_MINUTE > 19.9

@@ -23,19 +23,22 @@ import httpx
 import psutil
 import pytest
 import stamina
+import yaml
 from sqlalchemy.engine import Engine
 from sqlmodel import Session, select
 
 from config.calendar import calendar_around
 from config.settings import ROOT_DIR, Settings, load_settings
 from ifd.clock import SystemClock
-from ifd.units import NANOS_PER_SECOND, utc_from_ns
-from models.base import make_engine
+from ifd.signals import Signal
+from ifd.units import NANOS_PER_MINUTE, NANOS_PER_SECOND, utc_from_ns
+from models.alerts import store_signals
+from models.base import make_engine, transaction
 from models.database import upgrade
 from models.market import BaselineRow
 from models.operations import GapRow, StreamRunRow
 from models.runs import latest_run, request_stop
-from models.signals import AlertOutboxRow
+from models.signals import AlertOutboxRow, SignalRow
 from runtime.children import Child, free_port
 from runtime.prefect_services import (
     BASELINES_DEPLOYMENT,
@@ -53,11 +56,15 @@ from runtime.prefect_services import (
 from runtime.stopping import process_of
 from runtime.supervisor import read_run
 from simulator.live import DEFAULT_KEY
+from simulator.market.chain import moment_ns
 from simulator.session_files import SessionPlan, write_sessions
 from tests.quality_day import DATE, QualityDay, clean_records
 from tests.recordings import archived, assert_same_until, served
+from tests.scripted import Script
 
 pytestmark = pytest.mark.integration
+OUTCOMES_DEPLOYMENT = "ifd-outcomes/outcomes"
+EVALUATE_DEPLOYMENT = "ifd-evaluate/evaluate"
 SYMBOLS = ("NQ.OPT", "NQ.FUT")
 SESSION_QUALITY = "ifd-session-quality/session-quality"
 STREAM_QUALITY = "ifd-stream-quality/stream-quality"
@@ -66,6 +73,7 @@ SCHEDULES = {
     "stream": dt.time(9, 25),
     "market-close": None,
     "session-quality": dt.time(16, 30),
+    "outcomes": dt.time(16, 45),
     "baselines": dt.time(17, 30),
     "costs": dt.time(18),
 }
@@ -144,8 +152,10 @@ class Platform:
         found = self.request("POST", "/deployments/filter", {})
         return {each["name"]: each for each in found}
 
-    def wait_ended(self, run: FlowRun) -> FlowRun:
-        wait_until(lambda: self.api.flow_run(run.id).has_ended, f"{run.name} to end")
+    def wait_ended(self, run: FlowRun, *, seconds: float = 60.0) -> FlowRun:
+        wait_until(
+            lambda: self.api.flow_run(run.id).has_ended, f"{run.name} to end", seconds=seconds
+        )
         return self.api.flow_run(run.id)
 
     def start_stream(self) -> tuple[FlowRun, int]:
@@ -287,10 +297,9 @@ def test_deploying_again_changes_nothing(platform: Platform) -> None:
     assert "already applied" in platform.apply()
     output = platform.apply("--again")
 
-    assert (
-        "stream, market-close, watchdog, stream-quality, session-quality, baselines, costs "
-        "applied to work pool ifd"
-    ) in output
+    document = yaml.safe_load((ROOT_DIR / "prefect.yaml").read_text(encoding="utf-8"))
+    names = ", ".join(each["name"] for each in document["deployments"])
+    assert f"{names} applied to work pool ifd" in output
     automations = platform.request("POST", "/automations/filter", {})
     assert sorted(each["name"] for each in automations) == [
         "ifd: a quality gate failed",
@@ -338,6 +347,86 @@ def test_baselines_of_an_empty_archive_complete_with_the_reason(platform: Platfo
 
     assert (run.state_type, run.state_name) == ("COMPLETED", "NothingToLearnFrom")
     assert run.message == "the archive of shard nq holds no whole session yet"
+
+
+def test_outcomes_of_a_day_without_signals_complete_with_the_reason(platform: Platform) -> None:
+    parameters = {"date": "2026-10-05"}
+
+    run = platform.wait_ended(platform.api.create_run(OUTCOMES_DEPLOYMENT, parameters=parameters))
+
+    assert (run.state_type, run.state_name) == ("COMPLETED", "NothingToMeasure")
+    assert run.message == "no signal of 2026-10-05 is stored"
+
+
+def test_outcomes_of_a_day_are_measured_and_shown(
+    platform: Platform, make_signal: Callable[..., Signal], tmp_path: Path
+) -> None:
+    script = Script(dt.date(2026, 10, 6))
+    ten_ns = moment_ns(script.date, dt.time(10))
+    for minute, mid in ((0, 10.0), (1, 10.5), (5, 12.0)):
+        at_ns = ten_ns + minute * NANOS_PER_MINUTE - 1
+        script.quote(script.option.instrument_id, at_ns, mid)
+        script.quote(script.future.instrument_id, at_ns, 25_000.0 + mid)
+    received = (ten_ns - NANOS_PER_MINUTE, ten_ns + 10 * NANOS_PER_MINUTE)
+    script.archive(platform.engine, tmp_path / "20261006.dbn.zst", received)
+    signal = make_signal(
+        signal_id="0c0de0c0de0c0de0",
+        session_date="2026-10-06",
+        ts_event=ten_ns,
+        instrument_id=script.option.instrument_id,
+        underlying=script.future.raw_symbol,
+    )
+    with transaction(platform.engine) as session:
+        store_signals(session, [SignalRow.from_signal(signal, source="live", committed_ns=1)])
+    parameters = {"date": "2026-10-06"}
+
+    run = platform.wait_ended(platform.api.create_run(OUTCOMES_DEPLOYMENT, parameters=parameters))
+
+    assert run.state_type == "COMPLETED", run.message
+    assert run.message == "1 signals of 2026-10-06: 4 of 8 outcomes are known"
+    artifacts = platform.artifacts(run)
+    rows = json.loads(artifacts["outcomes"]["data"])
+    assert [(row["subject"], row["after"], row["move"]) for row in rows] == [
+        ("option", "1 min", "+0.50"),
+        ("option", "5 min", "+2.00"),
+        ("option", "15 min", ""),
+        ("option", "60 min", ""),
+        ("future", "1 min", "+0.50"),
+        ("future", "5 min", "+2.00"),
+        ("future", "15 min", ""),
+        ("future", "60 min", ""),
+    ]
+    assert rows[2]["missing"] == "1 not-received"
+    assert artifacts["outcomes-plot"]["data"].startswith("data:image/png;base64,")
+
+
+def test_an_evaluation_shows_its_progress_and_its_scores(
+    platform: Platform, tmp_path: Path
+) -> None:
+    parameters = {
+        "seeds": 1,
+        "minutes": 3,
+        "learning_days": 1,
+        "rate": 5.0,
+        "episode_every": 20.0,
+        "workers": 1,
+        "directory": str(tmp_path),
+    }
+
+    started = platform.api.create_run(EVALUATE_DEPLOYMENT, parameters=parameters)
+    run = platform.wait_ended(started, seconds=150)  # two seeds, each in a process of its own
+
+    assert run.state_type == "COMPLETED", run.message
+    assert "planted episodes found" in run.message
+    artifacts = platform.artifacts(run)
+    detectors = [row["detector"] for row in json.loads(artifacts["evaluation"]["data"])]
+    assert detectors[0] == "ifd"
+    assert {"volume spike", "older engine"} <= set(detectors)
+    assert json.loads(artifacts["evaluation-recall"]["data"])
+    assert artifacts["evaluation-plot"]["data"].startswith("data:image/png;base64,")
+    assert artifacts["evaluation-progress"]["data"] == 100.0
+    assert len(list((tmp_path / "seeds").iterdir())) == 2
+    assert (tmp_path / "scores.json").is_file()
 
 
 def test_baselines_are_rebuilt_from_files_and_their_coverage_is_shown(

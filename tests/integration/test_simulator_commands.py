@@ -33,7 +33,7 @@ def test_sessions_are_written_and_counted(tmp_path: Path) -> None:
 
     assert finished.returncode == 0
     result = json.loads(finished.stdout)
-    assert (result["sessions"], result["instruments"]) == (2, 45)
+    assert (result["sessions"], result["instruments"]) == (2, 241)
     assert result["bytes"] == sum(path.stat().st_size for path in out.iterdir())
     assert len(list(out.glob("*.mbo.dbn.zst"))) == 2
 

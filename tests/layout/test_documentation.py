@@ -10,8 +10,9 @@ from sqlmodel import SQLModel
 import models.market
 import models.money
 import models.operations
+import models.outcomes
 import models.quality
-import models.signals  # noqa: F401  the five fill SQLModel.metadata
+import models.signals  # noqa: F401  the six fill SQLModel.metadata
 from cli.main import app
 from config.settings import Settings
 

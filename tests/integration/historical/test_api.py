@@ -63,7 +63,7 @@ def test_a_day_arrives_as_it_lies_in_its_file(
     assert records_of(store).tobytes() == monday.tobytes()
     assert str(store.schema) == "mbo"
     assert store.metadata.start == OPENING_NS - 810 * NANOS_PER_MINUTE
-    assert len(store.metadata.mappings) == 45
+    assert len(store.metadata.mappings) == 241
 
 
 def test_the_range_is_half_open_on_the_time_of_receipt(
@@ -119,8 +119,8 @@ def test_cost_is_size_in_gib_times_the_price(
     assert size == monday.nbytes
     assert client.metadata.get_record_count(**EVERYTHING) == len(monday)
     assert client.metadata.get_cost(**EVERYTHING) == size / 2**30 * 1.80
-    assert client.metadata.get_billable_size(**definitions) == 45 * 520
-    assert client.metadata.get_cost(**definitions) == 45 * 520 / 2**30 * 1.70
+    assert client.metadata.get_billable_size(**definitions) == 241 * 520
+    assert client.metadata.get_cost(**definitions) == 241 * 520 / 2**30 * 1.70
 
 
 def test_definitions_are_served_as_of_their_day(client: databento.Historical) -> None:

@@ -163,7 +163,8 @@ def test_in_a_simulated_market_the_planted_sweeps_are_told_and_nothing_else(seed
     chain = list_chain(date)
     opening = moment_ns(date, dt.time(9, 30))
     end = opening + 600 * NANOS_PER_SECOND
-    market = Market(seed, opening, chain, MarketParams(episode_seconds=90.0), end_ns=end)
+    params = MarketParams(episode_seconds=90.0, confounder_seconds=0.0, sweep_share=1.0)
+    market = Market(seed, opening, chain, params, end_ns=end)
     pipeline = Pipeline(EngineParams())
     pipeline.define(map(instrument_from_definition, definition_messages(chain, date)))
 

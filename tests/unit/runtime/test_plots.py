@@ -57,7 +57,7 @@ def test_the_picture_spans_the_session_and_names_its_highest_rate() -> None:
 
 
 def test_the_address_holds_the_picture() -> None:
-    kind, _, content = as_data_url("<svg/>").partition(",")
+    kind, _, content = as_data_url(b"<svg/>", "svg+xml").partition(",")
 
     assert kind == "data:image/svg+xml;base64"
     assert base64.b64decode(content) == b"<svg/>"

@@ -20,7 +20,7 @@ def test_a_parent_means_all_options_of_its_asset_and_no_other() -> None:
 
     assert unknown == []
     assert {one.raw_symbol[:5] for one in found} == {"Q4BX6"}
-    assert len(found) == 22
+    assert len(found) == 60
     assert {one.asked for one in found} == {"Q4B.OPT"}
 
 
@@ -28,7 +28,7 @@ def test_quarterly_options_and_the_future_are_different_parents() -> None:
     options, _ = SYMBOLOGY.resolve(["NQ.OPT"], "parent")
     futures, _ = SYMBOLOGY.resolve(["NQ.FUT"], "parent")
 
-    assert len(options) == 22
+    assert len(options) == 60
     assert futures == [Resolved(FUTURE, "NQ.FUT", "NQZ6")]
 
 
@@ -51,7 +51,7 @@ def test_all_symbols_are_asked_for_by_their_own_names() -> None:
     found, unknown = SYMBOLOGY.resolve(["ALL_SYMBOLS"], "raw_symbol")
 
     assert unknown == []
-    assert len(found) == 45
+    assert len(found) == 241
     assert all(one.asked == one.raw_symbol for one in found)
 
 
