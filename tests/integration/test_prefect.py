@@ -489,9 +489,23 @@ def test_baselines_of_a_damaged_file_fail_at_once_and_name_it(
     assert "damaged.dbn is not a whole DBN file" in run.message
 
 
+def test_a_start_on_a_used_up_budget_completes_with_the_reason(platform: Platform) -> None:
+    environment = {
+        "IFD_COSTS__LIVE": "usage",
+        "IFD_BUDGET__STREAMING_DAILY": "0",
+        "IFD_BUDGET__WHEN_STREAMING_SPENT": "stop",
+    }
+
+    run = platform.wait_ended(platform.api.create_run(STREAM_DEPLOYMENT, environment=environment))
+
+    assert (run.state_type, run.state_name) == ("COMPLETED", "BudgetSpent")
+    assert "the live feed has cost $0.00 of $0.00" in run.message
+    assert platform.run_of(run) is None
+
+
 def test_the_evening_report_books_the_day_once_and_shows_it(platform: Platform) -> None:
-    environment = {"IFD_COSTS__SUBSCRIPTION_MONTHLY": "210"}
-    parameters = {"day": "2026-11-27"}
+    environment = {"IFD_COSTS__SUBSCRIPTION_MONTHLY": "230"}
+    parameters = {"day": "2025-10-30"}
 
     runs = [
         platform.wait_ended(
@@ -500,21 +514,21 @@ def test_the_evening_report_books_the_day_once_and_shows_it(platform: Platform) 
         for _ in range(2)
     ]
 
-    # The exchange never closes: 21 weekdays at 10 dollars, the 27th is the 20th.
+    # The exchange never closes: 23 weekdays at 10 dollars, Thursday the 30th is the 22nd.
     for run in runs:
         assert run.state_type == "COMPLETED", run.message
-        assert run.name == "costs 2026-11-27"
+        assert run.name == "costs 2025-10-30"
         assert run.message == (
-            "2026-11-27: $10.00 (streaming $10.00); this week $50.00, 2026-11 $200.00, "
-            "projected $210.00"
+            "2025-10-30: $10.00 (streaming $10.00); this week $40.00, 2025-10 $220.00, "
+            "projected $230.00"
         )
         artifacts = platform.artifacts(run)
         assert set(artifacts) == {"costs", "costs-numbers", "costs-plot"}
-        assert "# Costs as of 2026-11-27" in artifacts["costs"]["data"]
+        assert "# Costs as of 2025-10-30" in artifacts["costs"]["data"]
         assert artifacts["costs-plot"]["data"].startswith("data:image/svg+xml;base64,")
     with Session(platform.engine) as session:
         told = session.exec(
-            select(AlertOutboxRow.notice_key).where(AlertOutboxRow.notice_key == "costs-2026-11-27")
+            select(AlertOutboxRow.notice_key).where(AlertOutboxRow.notice_key == "costs-2025-10-30")
         ).all()
     assert len(told) == 1
 
