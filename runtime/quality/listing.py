@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import pandas as pd
+import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 from sqlmodel import Session, col, select
 
@@ -35,19 +36,27 @@ _LOOK_BACK: Final = dt.timedelta(days=7)
 
 def listed_instruments(engine: Engine, settings: Settings, date: str) -> dict[int, Instrument]:
     """Return what the tables know of a shard's instruments in a session, by id."""
-    first = (dt.date.fromisoformat(date) - _LOOK_BACK).isoformat()
-    roots = {
-        symbol.partition(".")[0] for symbol in (*settings.feed.parents, *settings.feed.futures)
-    }
     names = [field.name for field in dataclasses.fields(Instrument)]
     with Session(engine) as session:
-        rows = session.exec(
-            select(InstrumentRow)
-            .where(InstrumentRow.session_date >= first, InstrumentRow.session_date <= date)
-            .where(col(InstrumentRow.asset).in_(sorted(roots)))
-        )
+        rows = session.exec(select(InstrumentRow).where(_is_of(settings, date)))
         dated = DatedInstruments(Instrument(**row.model_dump(include=set(names))) for row in rows)
     return {one.instrument_id: one for one in dated.of_session(date)}
+
+
+def listed_futures(session: Session, settings: Settings, date: str) -> list[int]:
+    """Return the ids of a shard's futures in a session."""
+    query = select(InstrumentRow.instrument_id).where(_is_of(settings, date)).distinct()
+    return list(session.exec(query.where(InstrumentRow.instrument_class == "F")))
+
+
+def _is_of(settings: Settings, date: str) -> sa.ColumnElement[bool]:
+    """Return the condition that an instrument was defined for a shard, in a session or before."""
+    first = (dt.date.fromisoformat(date) - _LOOK_BACK).isoformat()
+    symbols = (*settings.feed.parents, *settings.feed.futures)
+    roots = sorted({symbol.partition(".")[0] for symbol in symbols})
+    return sa.and_(
+        col(InstrumentRow.session_date).between(first, date), col(InstrumentRow.asset).in_(roots)
+    )
 
 
 def instruments_batch(listed: Mapping[int, Instrument], date: str) -> Batch:

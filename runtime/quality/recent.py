@@ -16,7 +16,7 @@ from models.coverage import gaps_of, missing_intervals
 from models.market import BarRow, BaselineRow, PressureWindowRow
 from models.operations import HealthSampleRow, StreamRunRow
 from runtime.quality.batches import STREAM, Batch
-from runtime.quality.listing import listed_instruments
+from runtime.quality.listing import listed_futures
 from runtime.quality.stored import COUNTED
 
 _DAY_SECONDS: Final = 86_400
@@ -49,7 +49,7 @@ def stream_batch(engine: Engine, settings: Settings, run: StreamRunRow, *, now_n
             "caught_up": run.caught_up,
             "negative_windows": _negative_windows(session, run, since_ns),
             "bad_baselines": _bad_baselines(session, settings),
-            "future_age_s": _future_age_seconds(session, engine, settings, run, now_ns),
+            "future_age_s": _future_age_seconds(session, settings, run, now_ns),
         }
     return Batch(STREAM, "last minutes", pd.DataFrame([row]))
 
@@ -93,10 +93,9 @@ def _negative_windows(session: Session, run: StreamRunRow, since_ns: int) -> int
 
 
 def _future_age_seconds(
-    session: Session, engine: Engine, settings: Settings, run: StreamRunRow, now_ns: int
+    session: Session, settings: Settings, run: StreamRunRow, now_ns: int
 ) -> float:
-    listed = listed_instruments(engine, settings, run.session_date).values()
-    futures = [one.instrument_id for one in listed if one.is_future]
+    futures = listed_futures(session, settings, run.session_date)
     moved_ns = session.exec(
         select(sa.func.max(BarRow.updated_ns)).where(
             BarRow.session_date == run.session_date, col(BarRow.instrument_id).in_(futures)

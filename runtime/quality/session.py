@@ -23,7 +23,12 @@ from runtime.quality.archive import (
 from runtime.quality.batches import Batch
 from runtime.quality.listing import instruments_batch, listed_instruments
 from runtime.quality.reading import SessionReading, read_archive, trades_frame
-from runtime.quality.stored import baselines_batch, signals_batch, windows_batch
+from runtime.quality.stored import (
+    baselines_batch,
+    session_fingerprints,
+    signals_batch,
+    windows_batch,
+)
 from runtime.quality.traded import bars_batch, flow_batch
 from runtime.session_archive import session_segments
 from sinks.archive_check import archive_rows
@@ -80,8 +85,9 @@ class SessionBatches:
         yield archive_batch(reading, engine, directory, self._shard, date, now_ns=now_ns)
         yield from order_batches(reading, listed)
         yield instruments_batch(listed, date)
-        yield windows_batch(engine, params, listed, date)
-        yield flow_batch(engine, params, listed, date, trades, covered)
+        prints = session_fingerprints(engine, params, self._shard, date)
+        yield windows_batch(engine, params, listed, date, prints)
+        yield flow_batch(engine, params, listed, date, trades, covered, prints)
         yield bars_batch(engine, params, listed, date, trades, covered)
         yield baselines_batch(engine, params, date)
         yield signals_batch(engine, params, listed, self._shard, date)

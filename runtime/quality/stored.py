@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -29,8 +29,23 @@ COUNTED: Final = (
 """Columns of a window that count something."""
 
 
+def session_fingerprints(engine: Engine, params: EngineParams, shard: str, date: str) -> list[str]:
+    """Return the parameters under which windows of a session were stored: its runs', and these."""
+    with Session(engine) as session:
+        of_runs = session.exec(
+            select(StreamRunRow.params_fingerprint)
+            .where(StreamRunRow.shard == shard, StreamRunRow.session_date == date)
+            .distinct()
+        ).all()
+    return sorted({*of_runs, params.fingerprint()})
+
+
 def windows_batch(
-    engine: Engine, params: EngineParams, listed: Mapping[int, Instrument], date: str
+    engine: Engine,
+    params: EngineParams,
+    listed: Mapping[int, Instrument],
+    date: str,
+    fingerprints: Sequence[str],
 ) -> Batch:
     """Return a row for each instrument: how many of its windows are not what a window can be."""
     column = PressureWindowRow
@@ -49,7 +64,7 @@ def windows_batch(
             _count(col(column.largest_print) > volume).label("print_beyond_volume"),
         )
         .where(col(column.session_date) == date)
-        .where(col(column.params_fingerprint) == params.fingerprint())
+        .where(col(column.params_fingerprint).in_(fingerprints))
         .where(length > 0)
         .group_by(col(column.instrument_id))
     )
@@ -106,12 +121,16 @@ def signals_batch(
     """Return a row for each signal of a session: its numbers, and what is not possible in them."""
     query = (
         select(SignalRow)
-        .join(StreamRunRow, col(StreamRunRow.id) == col(SignalRow.run_id))
-        .where(SignalRow.session_date == date, StreamRunRow.shard == shard)
+        .outerjoin(StreamRunRow, col(StreamRunRow.id) == col(SignalRow.run_id))
+        .where(SignalRow.session_date == date)
+        .where(sa.or_(col(StreamRunRow.shard) == shard, col(SignalRow.run_id).is_(None)))
         .order_by(col(SignalRow.id))
     )
     with Session(engine) as session:
-        rows = [_of_signal(row, params, listed) for row in session.exec(query)]
+        found = session.exec(query).all()
+    # What filling a hole found belongs to no run: its instrument tells the shard.
+    own = [row for row in found if row.run_id is not None or row.instrument_id in listed]
+    rows = [_of_signal(row, params, listed) for row in own]
     absent = None if rows else "no signal was given"
     return Batch(SIGNALS, f"signals {date}", pd.DataFrame(rows), absent)
 

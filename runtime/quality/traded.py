@@ -34,6 +34,7 @@ def flow_batch(
     date: str,
     trades: pd.DataFrame,
     covered: Sequence[Interval],
+    fingerprints: Sequence[str],
 ) -> Batch:
     """Return a row for each window in which something traded: its lots, and those of the archive.
 
@@ -48,14 +49,16 @@ def flow_batch(
             *(col(getattr(column, name)) for name in VOLUMES),
         )
         .where(col(column.session_date) == date)
-        .where(col(column.params_fingerprint) == params.fingerprint())
+        .where(col(column.params_fingerprint).in_(fingerprints))
         .where(col(column.window_end) - col(column.window_start) == length_ns)
         .where(sa.or_(*(col(getattr(column, name)) != 0 for name in VOLUMES)))
     )
-    stored = rows_frame(engine, query)
+    keys = ["instrument_id", "start_ns"]
+    # A window that two runs stored under different parameters is the same window.
+    stored = rows_frame(engine, query).groupby(keys, as_index=False).max()
     plain = [key for key, one in listed.items() if one.is_option or one.is_future]
     traded = traded_volumes(trades, length_ns)
-    both = _beside(stored, traded, ["instrument_id", "start_ns"], plain, covered, length_ns)
+    both = _beside(stored, traded, keys, plain, covered, length_ns)
     return Batch(FLOW, f"flow {date}", _compared(both, VOLUMES))
 
 

@@ -305,6 +305,19 @@ def test_the_page_has_every_fault_and_its_check() -> None:
     }
 
 
+def test_windows_stored_under_the_parameters_of_their_run_are_compared(
+    untouched: QualityDay,
+) -> None:
+    # Somebody has changed the profile since.
+    of_run = run_of(untouched).params_fingerprint
+    assert untouched.execute(f"update pressure_window set params_fingerprint = '{of_run}'") > 300  # noqa: S608
+
+    found = check(untouched, "flow", "windows")
+
+    assert failed(found) == set()
+    assert min(row.elements or 0 for row in found) > 40
+
+
 def test_the_command_shows_what_failed_holds_alerts_and_writes_data_docs(
     untouched: QualityDay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
