@@ -36,6 +36,7 @@ from models.signals import AlertOutboxRow, SignalRow
 from runtime.backfill import recompute as recompute_module
 from runtime.backfill import segment as segment_module
 from runtime.backfill import worker as worker_module
+from runtime.backfill.holes import history_of
 from runtime.backfill.worker import Backfill
 from simulator.historical import HistoricalServer
 from simulator.live import DEFAULT_KEY
@@ -224,7 +225,10 @@ def test_a_filled_day_has_the_tables_of_an_uncut_one(
     assert (planned.hole.start_ns, planned.hole.end_ns) == (at(15), at(25))
     assert (planned.method, planned.affordable) == ("historical", True)
     assert (request.state, request.method) == ("done", "historical")
-    assert request.spent_micro_dollars == planned.quoted_micro_dollars
+    assert planned.quoted_micro_dollars is not None
+    # Every slice is rounded up by itself: the plan says what that can come to at most.
+    slices = sum(len(list(one.slices())) for one in history_of(planned.hole, day.settings))
+    assert 0 <= planned.quoted_micro_dollars - request.spent_micro_dollars < slices
     assert sum(row["committed_micro_dollars"] for row in day.rows(CostEntryRow)) == (
         request.spent_micro_dollars
     )
@@ -273,6 +277,11 @@ KILLS = {
 }
 
 
+def is_segment(descriptor: int) -> bool:
+    """True when an open file is the segment, not a download; how many of those depends."""
+    return Path(f"/proc/self/fd/{descriptor}").readlink().suffix == ".writing"
+
+
 @pytest.mark.parametrize("moment", KILLS)
 def test_killed_at_any_point_it_is_finished_by_the_next_start(
     moment: str,
@@ -284,14 +293,11 @@ def test_killed_at_any_point_it_is_finished_by_the_next_start(
     day = make_cut()
     owner, name = KILLS[moment]
     real = getattr(owner, name)
-    calls = 0
 
     def die(*arguments: Any, **options: Any) -> Any:
-        nonlocal calls
-        calls += 1
         if name == "change_request" and options.get("state") != "fetched":
             return real(*arguments, **options)
-        if name == "fsync" and calls < 5:  # the downloads
+        if name == "fsync" and not is_segment(*arguments):
             return real(*arguments, **options)
         raise KilledError
 
