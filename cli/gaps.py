@@ -97,7 +97,7 @@ def _print_session(session: SessionGaps, state: str | None) -> None:
 
 
 def _cells(gap: GapRow, until_ns: int) -> tuple[str, ...]:
-    from cli.terminal import market_time
+    from runtime.wording import duration, market_time
 
     # The market's end or now, whichever is first: what goes on is as long as it has lasted.
     end_ns = max(gap.start_ns, until_ns) if gap.end_ns is None else gap.end_ns
@@ -105,19 +105,10 @@ def _cells(gap: GapRow, until_ns: int) -> tuple[str, ...]:
     return (
         market_time(gap.start_ns),
         "goes on" if gap.end_ns is None else market_time(gap.end_ns),
-        _duration(end_ns - gap.start_ns),
+        duration(end_ns - gap.start_ns),
         "" if estimate is None else f"~{estimate:,}",
         gap.cause,
         gap.state,
         gap.raw_symbol or ("all" if gap.instrument_id is None else str(gap.instrument_id)),
         gap.detail,
     )
-
-
-def _duration(ns: int) -> str:
-    seconds, rest = divmod(ns, 10**9)
-    if seconds < 60:
-        return f"{seconds}.{rest // 10**6:03} s"
-    minutes, seconds = divmod(seconds, 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02} min"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Final
 from uuid import UUID
 
 import httpx
@@ -17,9 +18,14 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 
+from models.money import BackfillRequestRow
+from runtime.backfill.reports import ShardScan, gap_rows, request_rows
 from runtime.plots import Point, as_data_url, throughput_svg
 from runtime.stopping import Stopped
 from runtime.summary import StreamSummary, headline, summary_markdown, summary_rows
+
+TABLE_ROWS: Final = 200
+"""A page shows no longer table; the database has all of it."""
 
 
 def publish_stream(
@@ -82,6 +88,18 @@ def publish_close(stopped: Sequence[Stopped]) -> None:
 def publish_baselines(rows: Sequence[dict[str, str]], *, description: str) -> None:
     """Publish what the nightly baselines cover."""
     _publish(lambda: create_table_artifact(list(rows), key="baselines", description=description))
+
+
+def publish_gaps(scans: Sequence[ShardScan], *, description: str) -> None:
+    """Publish the gaps that a scan found, open ones first."""
+    rows = gap_rows(scans, at_most=TABLE_ROWS)
+    _publish(lambda: create_table_artifact(rows, key="gaps", description=description))
+
+
+def publish_backfill(requests: Sequence[BackfillRequestRow], *, description: str) -> None:
+    """Publish how each hole was filled, and what it has cost."""
+    rows = request_rows(requests[:TABLE_ROWS])
+    _publish(lambda: create_table_artifact(rows, key="backfill", description=description))
 
 
 @contextmanager

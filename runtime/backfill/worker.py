@@ -53,6 +53,9 @@ log = structlog.get_logger("backfill")
 
 _DAY_NS: Final = 86_400 * NANOS_PER_SECOND
 
+ENDED: Final = ("waiting", "done", "given-up")
+"""States after which one start of the work has nothing more to do for a hole."""
+
 OnStep = Callable[[BackfillRequestRow], None]
 
 
@@ -126,6 +129,15 @@ class Backfill:
             planned.append(one)
         return planned
 
+    def due(self, *, date: str | None = None, days: int = 1) -> int:
+        """Return how many holes `run` would work on now; nothing is begun."""
+        now_ns = self._clock.now_ns()
+        with Session(self._engine) as session:
+            known = {(row.start_ns, row.end_ns): row for row in find_requests(session, self._shard)}
+        begun = sum(row.state in UNFINISHED for row in known.values())
+        found = (known.get((hole.start_ns, hole.end_ns)) for hole in self._holes(date, days))
+        return begun + sum(request is None or _is_due(request, now_ns) for request in found)
+
     def run(self, *, date: str | None = None, days: int = 1) -> list[BackfillRequestRow]:
         """Finish what was begun, then fill the holes that are due; return what was worked on.
 
@@ -144,7 +156,7 @@ class Backfill:
             done = [self._finish(request) for request in begun]
             for hole in self._holes(date, days):
                 request = self._request(hole)
-                if request.state == "waiting" and request.next_try_ns <= self._clock.now_ns():
+                if _is_due(request, self._now()):
                     done.append(self._attempt(hole, request))
             return done
 
@@ -341,6 +353,10 @@ class Backfill:
                 raise BackfillBusyError(self._shard) from None
             file.write(f"{os.getpid()}\n")
             yield
+
+
+def _is_due(request: BackfillRequestRow, now_ns: int) -> bool:
+    return request.state == "waiting" and request.next_try_ns <= now_ns
 
 
 def _id(request: BackfillRequestRow) -> int:

@@ -269,13 +269,15 @@ def test_deploying_again_changes_nothing(platform: Platform) -> None:
     assert "already applied" in platform.apply()
     output = platform.apply("--again")
 
-    assert "stream, market-close, watchdog, baselines applied to work pool ifd" in output
+    deployed = "stream, market-close, watchdog, baselines, gap-scan, backfill"
+    assert f"{deployed} applied to work pool ifd" in output
     automations = platform.request("POST", "/automations/filter", {})
     assert sorted(each["name"] for each in automations) == [
         "ifd: a quality gate failed",
         "ifd: a run is late",
         "ifd: a stream crashed or failed",
         "ifd: end zombies",
+        "ifd: fill what is missing",
     ]
     after = platform.deployments()
     assert {name: each["id"] for name, each in after.items()} == {
