@@ -55,7 +55,7 @@ def scan_gaps(
     if date is not None:
         sessions = [session_on(settings, date, now_ns=now_ns)]
     else:
-        calendar = _calendar(settings, now_ns)
+        calendar = session_calendar(settings, now_ns)
         with Session(engine) as session:
             first_ns = first_started_ns(session, shard)
         begun = [s for s in calendar if s.open_ns < now_ns]
@@ -74,7 +74,7 @@ def session_on(settings: Settings, date: str, *, now_ns: int) -> MarketSession:
         If the date has none, or one that has not begun.
     """
     hours = settings.session.hours
-    market = _calendar(settings, now_ns).session_on(date)
+    market = session_calendar(settings, now_ns).session_on(date)
     if market is None:
         raise InputError(f"{date} has no {hours} session in the calendar, a year back and ahead")
     if market.open_ns >= now_ns:
@@ -82,7 +82,8 @@ def session_on(settings: Settings, date: str, *, now_ns: int) -> MarketSession:
     return market
 
 
-def _calendar(settings: Settings, now_ns: int) -> SessionCalendar:
+def session_calendar(settings: Settings, now_ns: int) -> SessionCalendar:
+    """Return the sessions that are watched, a year back and ahead."""
     overrides = load_overrides(settings.session.calendar_file)
     return calendar_around(settings.session.hours, now_ns, overrides=overrides)
 

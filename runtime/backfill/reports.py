@@ -48,6 +48,7 @@ def request_rows(requests: Iterable[BackfillRequestRow]) -> list[dict[str, str]]
             "from (New York)": market_time(request.start_ns),
             "duration": duration(request.end_ns - request.start_ns),
             "state": request.state,
+            "instruments": "doubtful books" if request.of_doubts else "all",
             "how": request.method,
             "records added": f"{request.added_records:,}",
             "windows": f"{request.windows:,}",
