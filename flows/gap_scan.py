@@ -30,6 +30,7 @@ def scan_market(
     profile: str | None = None,
     days: PositiveInt = 1,
     session_date: str | None = None,
+    compare_counts: bool = False,
 ) -> State[None]:
     """Find what the market had and nobody received; an event starts the backfill.
 
@@ -38,12 +39,19 @@ def scan_market(
         profile: Settings profile; empty takes IFD_PROFILE, or default.
         days: Look at the newest so many sessions.
         session_date: Look at this session alone, YYYY-MM-DD; empty for the newest.
+        compare_counts: Hold sessions that have closed against history's record counts, too; free.
     """
     settings = settings_of(shard, profile=profile)
     require_current(settings.database_url)
     date = session_date or None
     scans = [
-        scan_shard(name, profile=settings.profile, days=days, session_date=date)
+        scan_shard(
+            name,
+            profile=settings.profile,
+            days=days,
+            session_date=date,
+            compare_counts=compare_counts,
+        )
         for name in ([shard] if shard else settings.shard_names)
     ]
     told = scan_words(scans)

@@ -10,7 +10,7 @@ from sqlmodel import Session, col, select
 
 from models.base import transaction, upsert
 from models.coverage import write_coverage
-from models.gap_ledger import is_of_all
+from models.gap_ledger import DISCREPANCIES, is_of_all
 from models.money import BackfillRequestRow
 from models.operations import ArchiveFileRow, CoverageRow, GapRow
 
@@ -103,6 +103,7 @@ def merge_request(
                 _settle_doubts(session, request, instrument_ids, now_ns)
             else:
                 write_coverage(session, [_coverage(request, file)])
+                _settle_discrepancies(session, request, now_ns)
         return _change(
             session, request_id, now_ns, {"state": "merged", "added_records": file.records}
         )
@@ -128,13 +129,22 @@ def give_up(engine: Engine, request_id: int, reason: str, *, now_ns: int) -> Bac
         return request
 
 
+def _settle_discrepancies(session: Session, request: BackfillRequestRow, now_ns: int) -> None:
+    for gap in _gaps_of(session, request):
+        if gap.cause in DISCREPANCIES:
+            gap.state, gap.updated_ns = _made_good(request), now_ns
+
+
+def _made_good(request: BackfillRequestRow) -> str:
+    return "replayed" if request.method == "replay" else "backfilled"
+
+
 def _settle_doubts(
     session: Session, request: BackfillRequestRow, instrument_ids: Collection[int], now_ns: int
 ) -> None:
-    made_good = "replayed" if request.method == "replay" else "backfilled"
     for gap in _gaps_of(session, request):
         found = gap.instrument_id in instrument_ids
-        gap.state = made_good if found else "lost"
+        gap.state = _made_good(request) if found else "lost"
         gap.updated_ns = now_ns
         if not found:
             gap.detail = f"{gap.detail}; {NOBODY_HAS_MORE}"

@@ -10,7 +10,7 @@ from models.base import make_engine
 from models.money import BackfillRequestRow
 from runtime.backfill.reports import ShardScan
 from runtime.backfill.worker import ENDED, Backfill
-from runtime.gap_scan import scan_gaps
+from runtime.gap_scan import SessionGaps, count_gaps, scan_gaps
 from runtime.supervisor import settings_of
 from tasks.artifacts import progress
 
@@ -25,18 +25,26 @@ FOUND_EVENT = "ifd.gap.found"
     retry_delay_seconds=[10, 60],
     persist_result=False,
 )
-def scan_shard(shard: str, *, profile: str, days: int, session_date: str | None) -> ShardScan:
-    """Reconcile the gaps of a shard; a repeat adds nothing."""
+def scan_shard(
+    shard: str, *, profile: str, days: int, session_date: str | None, compare_counts: bool
+) -> ShardScan:
+    """Reconcile the gaps of a shard, and hold it against history; a repeat adds nothing."""
     settings, clock = settings_of(shard, profile=profile), SystemClock()
     engine = make_engine(settings.database_url)
+
+    def scan() -> list[SessionGaps]:
+        now_ns = clock.now_ns()
+        return scan_gaps(settings, engine, shard=shard, now_ns=now_ns, date=session_date, days=days)
+
     try:
-        sessions = scan_gaps(
-            settings, engine, shard=shard, now_ns=clock.now_ns(), date=session_date, days=days
-        )
+        sessions, notes = scan(), []
+        if compare_counts:
+            notes = count_gaps(settings, engine, sessions, clock=clock)
+            sessions = scan()
         due = Backfill(settings, engine, clock=clock).due(date=session_date, days=days)
     finally:
         engine.dispose()
-    return ShardScan(shard, tuple(sessions), due)
+    return ShardScan(shard, tuple(sessions), due, tuple(notes))
 
 
 def tell_of_holes(scan: ShardScan, *, days: int, session_date: str | None) -> None:

@@ -15,11 +15,15 @@ from runtime.wording import counted, duration, market_time, money
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ShardScan:
-    """What one look at a shard found; `due` counts the holes that could be filled now."""
+    """What one look at a shard found; `due` counts the holes that could be filled now.
+
+    `notes` say what kept a part of the look from being taken.
+    """
 
     shard: str
     sessions: tuple[SessionGaps, ...]
     due: int
+    notes: tuple[str, ...] = ()
 
     @property
     def open_gaps(self) -> tuple[GapRow, ...]:
@@ -36,7 +40,7 @@ def gap_rows(scans: Iterable[ShardScan], *, at_most: int) -> list[dict[str, str]
 
 def scan_words(scans: Iterable[ShardScan]) -> str:
     """Return what was found, a clause a shard."""
-    return "; ".join(_shard_words(scan) for scan in scans)
+    return "; ".join(words for scan in scans for words in (_shard_words(scan), *_notes(scan)))
 
 
 def request_rows(requests: Iterable[BackfillRequestRow]) -> list[dict[str, str]]:
@@ -92,6 +96,10 @@ def _shard_words(scan: ShardScan) -> str:
         f"{counted(len(missing), 'gap')} open ({duration(lasted)}), "
         f"{counted(doubts, 'doubtful book')}, {counted(scan.due, 'hole')} to fill"
     )
+
+
+def _notes(scan: ShardScan) -> Iterable[str]:
+    return (*(each.note for each in scan.sessions if each.note), *scan.notes)
 
 
 def _gap_row(gap: GapRow) -> dict[str, str]:

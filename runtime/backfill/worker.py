@@ -44,6 +44,7 @@ from runtime.backfill.hole import Hole, history_of, method_for, overlap_ns
 from runtime.backfill.holes import find_holes
 from runtime.backfill.segment import segment_path, working_directory, write_segment
 from runtime.budgets import backfill_caps
+from runtime.history import open_history
 from runtime.session_archive import session_segments
 
 _DAY_NS: Final = 86_400 * NANOS_PER_SECOND
@@ -309,12 +310,7 @@ class Backfill:
 
     def _history(self) -> HistoricalSource:
         if self._source is None:
-            self._source = HistoricalSource(
-                self._settings.require_databento_key(),
-                dataset=self._settings.feed.dataset,
-                gateway=self._settings.historical.gateway,
-                clock=self._clock,
-            )
+            self._source = open_history(self._settings, self._clock)
         return self._source
 
     @contextmanager

@@ -279,7 +279,10 @@ def assert_as_uncut(platform: Platform, whole: MboArray, days: Path) -> None:
         [one.copy() for one in read_session(session_segments(platform.engine, "nq", DATE))]
     )
     held = held[held["flags"] & F_SNAPSHOT == 0]
-    assert np.array_equal(by_instrument(held), by_instrument(whole))
+    assert len(held) == len(whole)
+    mine, theirs = by_instrument(held), by_instrument(whole)
+    differ = np.flatnonzero(mine != theirs)
+    assert not len(differ), (mine[differ[:5]], theirs[differ[:5]])
     expected = {key_of(one): one for one in windows_of(whole, platform.settings, days)}
     with Session(platform.engine) as session:
         found = {key_of(row): row for row in session.exec(select(PressureWindowRow))}

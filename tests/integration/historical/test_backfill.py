@@ -39,6 +39,9 @@ from runtime.backfill import segment as segment_module
 from runtime.backfill import worker as worker_module
 from runtime.backfill.hole import history_of
 from runtime.backfill.worker import Backfill
+from runtime.gap_evidence import compare_counts
+from runtime.gap_scan import SessionGaps, scan_gaps, session_on
+from runtime.session_archive import read_session, session_segments
 from simulator.historical import HistoricalServer
 from simulator.live import DEFAULT_KEY
 from simulator.live.snapshots import OrderFollower
@@ -95,12 +98,32 @@ class Day:
         ]
 
     def backfill(self, address: str) -> Backfill:
-        source = HistoricalSource(
+        source = self.history(address)
+        return Backfill(self.settings, self.engine, clock=self.clock, source=source)
+
+    def history(self, address: str) -> HistoricalSource:
+        return HistoricalSource(
             DEFAULT_KEY,
             gateway=address,
             patience=Patience(free_attempts=1, paid_attempts=1, first_seconds=0.01),
         )
-        return Backfill(self.settings, self.engine, clock=self.clock, source=source)
+
+    def scan(self) -> SessionGaps:
+        now_ns = self.clock.now_ns()
+        (found,) = scan_gaps(self.settings, self.engine, shard="nq", now_ns=now_ns, date=DATE)
+        return found
+
+    def compare(self, address: str) -> list[tuple[int, int, str, int | None]]:
+        """What a comparison with history finds, which is in the ledger afterwards."""
+        market = session_on(self.settings, DATE, now_ns=self.clock.now_ns())
+        found = compare_counts(
+            self.settings,
+            self.engine,
+            self.history(address),
+            market,
+            now_ns=self.clock.now_ns(),
+        )
+        return [(gap.start_ns, gap.end_ns or 0, gap.cause, gap.estimated_records) for gap in found]
 
     def receive(self, start: float, end: float) -> None:
         """Let a run receive the records of some minutes as the live engine would."""
@@ -384,6 +407,70 @@ def test_doubtful_books_killed_before_their_windows_are_made_are_finished_by_the
     assert request.state == "done"
     assert day.doubts()[ids["poor"]][0] == "backfilled"
     assert_same_tables(day, uncut)
+
+
+def test_what_history_has_more_of_is_found_to_the_minute_and_filled(
+    served_days: Path, tmp_path: Path, uncut: Day, api: HistoricalServer
+) -> None:
+    day = Day(tmp_path, served_days)
+    inside = (day.records["ts_recv"] >= at(15)) & (day.records["ts_recv"] < at(25))
+    ids, numbers = np.unique(day.records["instrument_id"][inside], return_counts=True)
+    day.withheld = int(ids[np.argmax(numbers)])
+    day.receive(0, END)
+
+    assert uncut.compare(api.address) == []
+    found = day.compare(api.address)
+    asked = [one.method for one in api.door.exchanges]
+    (request,) = day.backfill(api.address).run(date=DATE)
+
+    assert found == [(at(15), at(25), "count", numbers.max())]
+    # Two half hours, and the halves that lead to ten minutes; nothing that costs money.
+    assert asked.count("metadata.get_record_count") < 60
+    assert "timeseries.get_range" not in asked
+    assert request.state == "done"
+    assert day.doubts()[None][0] == "backfilled"
+    assert_same_tables(day, uncut)
+    assert day.compare(api.address) == []
+
+
+def test_a_file_that_the_disk_has_lost_is_a_gap_and_filled(
+    served_days: Path, tmp_path: Path, uncut: Day, api: HistoricalServer
+) -> None:
+    day = Day(tmp_path, served_days)
+    day.receive(0, 15)
+    day.receive(15, END)
+    assert day.scan().covered_share == 1
+    files = sorted(day.settings.archive.directory.rglob("*.dbn.zst"))
+    files[1].unlink()
+
+    before, again = day.scan(), day.scan()
+    (request,) = day.backfill(api.address).run(date=DATE)
+    after = day.scan()
+
+    assert [(gap.cause, gap.state) for gap in before.gaps] == [("archive", "open")]
+    assert files[1].name in before.gaps[0].detail
+    assert 0 < before.covered_share < 1
+    assert len(again.gaps) == 1
+    assert (request.state, after.covered_share) == ("done", 1)
+    assert [gap.state for gap in after.gaps] == ["backfilled"]
+    held = np.concatenate(
+        [one.copy() for one in read_session(session_segments(day.engine, "nq", DATE))]
+    )
+    assert np.array_equal(held, day.records)
+
+
+def test_a_disk_that_is_away_is_said_and_nothing_is_bought(
+    served_days: Path, tmp_path: Path
+) -> None:
+    day = Day(tmp_path, served_days)
+    day.receive(0, 15)
+    day.receive(15, END)
+    day.settings.archive.directory.rename(tmp_path / "elsewhere")
+
+    found = day.scan()
+
+    assert found.gaps == ()
+    assert "is it there?" in found.note
 
 
 class KilledError(BaseException):
