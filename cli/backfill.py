@@ -19,6 +19,7 @@ from cli.common import (
 
 if TYPE_CHECKING:
     from models.money import BackfillRequestRow
+    from runtime.backfill.hole import Hole
     from runtime.backfill.worker import Planned
 
 
@@ -71,7 +72,10 @@ def _plan_json(one: Planned) -> dict[str, Any]:
         "session_date": one.hole.session_date,
         "start_ns": one.hole.start_ns,
         "end_ns": one.hole.end_ns,
+        "of_doubts": one.hole.of_doubts,
+        "symbols": list(one.hole.symbols),
         "estimated_records": one.hole.estimated_records,
+        "usual_records": one.hole.usual_records,
         "in_session": one.hole.in_session,
         "method": one.method,
         "quoted_micro_dollars": one.quoted_micro_dollars,
@@ -90,16 +94,17 @@ def _print_plan(planned: list[Planned], *, replay: str) -> None:
         typer.echo("nothing is missing that could be filled")
         return
     table = plain_table("session", "from (ET)", "to (ET)", numbers=("records", "cost", "left"))
-    for heading in ("how", "when"):
+    for heading in ("instruments", "how", "when"):
         table.add_column(heading, no_wrap=True)
     for one in planned:
         table.add_row(
             one.hole.session_date,
             market_time(one.hole.start_ns),
             market_time(one.hole.end_ns),
-            _about(one.hole.estimated_records),
+            _about(one.hole),
             replay if one.quoted_micro_dollars is None else money(one.quoted_micro_dollars),
             money(one.left_micro_dollars),
+            f"{len(one.hole.symbols)} doubtful" if one.hole.of_doubts else "all",
             one.method,
             _when(one),
         )
@@ -125,7 +130,7 @@ def _print_done(done: list[BackfillRequestRow]) -> None:
     table = plain_table(
         "session", "from (ET)", "to (ET)", numbers=("added", "windows", "late signals", "spent")
     )
-    for heading in ("how", "state", "reason"):
+    for heading in ("instruments", "how", "state", "reason"):
         table.add_column(heading, no_wrap=True)
     for request in done:
         table.add_row(
@@ -136,6 +141,7 @@ def _print_done(done: list[BackfillRequestRow]) -> None:
             f"{request.windows:,}",
             f"{request.late_signals:,}",
             money(request.spent_micro_dollars),
+            "doubtful" if request.of_doubts else "all",
             request.method,
             request.state,
             request.error or "",
@@ -143,5 +149,6 @@ def _print_done(done: list[BackfillRequestRow]) -> None:
     print_table(table)
 
 
-def _about(records: int | None) -> str:
+def _about(hole: Hole) -> str:
+    records = hole.estimated_records if hole.usual_records is None else hole.usual_records
     return "" if records is None else f"~{records:,}"

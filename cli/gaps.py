@@ -29,6 +29,10 @@ def gaps(
     shard: Annotated[
         str | None, typer.Option("--shard", help="of this shard, else of the configured one")
     ] = None,
+    counts: Annotated[
+        bool,
+        typer.Option("--counts", help="hold closed sessions against history's counts, too; free"),
+    ] = False,
     state: Annotated[State | None, typer.Option("--state", help="only gaps in this state")] = None,
     database: Database = None,
     profile: Profile = None,
@@ -39,25 +43,35 @@ def gaps(
     Example: ifd gaps --days 5 --state open
     """
     settings = settings_for(database, profile)
+    name = shard or settings.feed.shard
     from ifd.clock import SystemClock
-    from runtime.gap_scan import scan_gaps
+    from runtime.gap_scan import count_gaps, scan_gaps
 
+    clock = SystemClock()
     with current_engine(settings) as engine:
-        found = scan_gaps(
-            settings,
-            engine,
-            shard=shard or settings.feed.shard,
-            now_ns=SystemClock().now_ns(),
-            date=session_date,
-            days=days,
-        )
+
+        def scan() -> list[SessionGaps]:
+            return scan_gaps(
+                settings,
+                engine,
+                shard=name,
+                now_ns=clock.now_ns(),
+                date=session_date,
+                days=days,
+            )
+
+        found = scan()
+        if counts:
+            for note in count_gaps(settings.of_shard(name), engine, found, clock=clock):
+                typer.echo(note, err=True)
+            found = scan()
     if as_json:
         print_json([_report(session, state) for session in found])
     elif found:
         for session in found:
             _print_session(session, state)
     else:
-        typer.echo(f"no stream of shard {shard or settings.feed.shard} has run in that time")
+        typer.echo(f"no stream of shard {name} has run in that time")
 
 
 def _chosen(session: SessionGaps, state: str | None) -> list[GapRow]:
@@ -71,6 +85,7 @@ def _report(session: SessionGaps, state: str | None) -> dict[str, Any]:
         "close_ns": session.market.close_ns,
         "until_ns": session.until_ns,
         "covered_share": session.covered_share,
+        "note": session.note,
         "gaps": [gap.model_dump() for gap in _chosen(session, state)],
     }
 
@@ -86,6 +101,8 @@ def _print_session(session: SessionGaps, state: str | None) -> None:
         f"{market.date}, {market.kind} session: {percent:.2f} % covered, "
         f"{len(chosen)} {noun}{f' {state}' if state else ''}"
     )
+    if session.note:
+        typer.echo(session.note)
     if not chosen:
         return
     table = plain_table("from (ET)", "to (ET)", numbers=("duration", "records"))
@@ -97,7 +114,7 @@ def _print_session(session: SessionGaps, state: str | None) -> None:
 
 
 def _cells(gap: GapRow, until_ns: int) -> tuple[str, ...]:
-    from cli.terminal import market_time
+    from runtime.wording import duration, market_time
 
     # The market's end or now, whichever is first: what goes on is as long as it has lasted.
     end_ns = max(gap.start_ns, until_ns) if gap.end_ns is None else gap.end_ns
@@ -105,19 +122,10 @@ def _cells(gap: GapRow, until_ns: int) -> tuple[str, ...]:
     return (
         market_time(gap.start_ns),
         "goes on" if gap.end_ns is None else market_time(gap.end_ns),
-        _duration(end_ns - gap.start_ns),
+        duration(end_ns - gap.start_ns),
         "" if estimate is None else f"~{estimate:,}",
         gap.cause,
         gap.state,
         gap.raw_symbol or ("all" if gap.instrument_id is None else str(gap.instrument_id)),
         gap.detail,
     )
-
-
-def _duration(ns: int) -> str:
-    seconds, rest = divmod(ns, 10**9)
-    if seconds < 60:
-        return f"{seconds}.{rest // 10**6:03} s"
-    minutes, seconds = divmod(seconds, 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02} min"

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
-from ifd.sessions import MARKET_ZONE
-from ifd.units import utc_from_ns
+from runtime.wording import market_time as market_time
+from runtime.wording import money as money
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -79,22 +79,8 @@ def plain_table(*headings: str, numbers: Sequence[str] = ()) -> Table:
     return table
 
 
-def market_time(ts_ns: int | None) -> str:
-    """Return a moment as New York time to the millisecond, empty when there is none."""
-    if ts_ns is None:
-        return ""
-    local = utc_from_ns(ts_ns).astimezone(MARKET_ZONE)
-    return f"{local:%Y-%m-%d %H:%M:%S}.{local.microsecond // 1000:03}"
-
-
 def print_table(table: Table) -> None:
     """Print a table; into a pipe as wide as it is, since what is cut there is lost."""
     from rich.console import Console
 
     Console(width=None if Console().is_terminal else _WIDER_THAN_ANY_TABLE).print(table)
-
-
-def money(micro_dollars: int) -> str:
-    """Return an amount in US dollars, to the cent or as finely as a small one needs."""
-    digits = 2 if micro_dollars % 10_000 == 0 or micro_dollars >= 1_000_000 else 6
-    return f"${micro_dollars / 1_000_000:,.{digits}f}"

@@ -9,15 +9,15 @@ market hours anyway.
 from __future__ import annotations
 
 import datetime as dt
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 from config.calendar import CALENDAR_FILE, build_calendar, load_overrides
 from ifd.errors import ConfigurationError
 from ifd.sessions import MARKET_ZONE, Hours, Session
-from ifd.units import utc_from_ns
+from ifd.units import NANOS_PER_MINUTE, utc_from_ns
 
 OPENING_LEAD: Final = dt.timedelta(minutes=5)
 """The stream is started so long before the open: definitions and snapshot take a minute."""
@@ -70,6 +70,34 @@ class SessionSchedules:
             lambda session: dt.datetime.combine(dt.date.fromisoformat(session.date), moment)
         )
 
+    def after_close(self, minutes: int) -> str:
+        """Return the rule of the moments so many minutes after each close, half days included."""
+        late = dt.timedelta(minutes=minutes)
+        return self._rule(lambda session: _local(session.close_ns) + late)
+
+    def every(self, minutes: int, *, late: int = 0) -> str:
+        """Return the rule of what is done again and again in every session.
+
+        Parameters
+        ----------
+        minutes : int
+            From one moment to the next; the first is so long after the open, the last before the
+            close.
+        late : int
+            Minutes after those moments, for what follows upon something else.
+        """
+        step = minutes * NANOS_PER_MINUTE
+        return repeated(
+            [
+                _local(ns)
+                for session in self._sessions
+                for ns in range(
+                    session.open_ns + step + late * NANOS_PER_MINUTE, session.close_ns, step
+                )
+            ],
+            until=self._last,
+        )
+
     def watched(self) -> str:
         """Return hours and weekdays of a cron line that leaves no session out, and little else."""
         return "9-16 * * 1-5" if self._hours == "cash" else "* * * 0-5"
@@ -110,9 +138,74 @@ def recurrence(moments: Sequence[dt.datetime], *, until: dt.date) -> str:
     return "\n".join(lines)
 
 
+def repeated(moments: Sequence[dt.datetime], *, until: dt.date) -> str:
+    """Return the rule that gives exactly these moments, many a day, up to `until`.
+
+    Leaving a holiday out takes one line: its month, day and weekday together, which come again
+    after five years at the earliest. Naming its moments would make the rule longer than Prefect
+    allows.
+
+    Parameters
+    ----------
+    moments : sequence of datetime
+        In wall time, without a zone, ascending, at full minutes.
+
+    Examples
+    --------
+    >>> days = [dt.datetime(2026, 11, day, hour) for day in (23, 24, 25, 27) for hour in (10, 11)]
+    >>> print(repeated(days, until=dt.date(2026, 11, 27)))
+    DTSTART:20261123T100000
+    RRULE:FREQ=WEEKLY;BYDAY=MO,TU,WE,FR;BYHOUR=10,11;BYMINUTE=0
+    """
+    by_day: defaultdict[dt.date, set[dt.time]] = defaultdict(set)
+    for moment in moments:
+        by_day[moment.date()].add(moment.time())
+    usual = _usual_times(by_day)
+    first = min(by_day)
+    lines = [f"DTSTART:{moments[0]:{_STAMP}}", *_weekly(usual)]
+    more: list[dt.datetime] = []
+    for day in (first + dt.timedelta(days=n) for n in range((until - first).days + 1)):
+        expected, found = usual.get(day.weekday(), frozenset()), by_day.get(day, set())
+        weekday = _WEEKDAYS[day.weekday()]
+        date = f"FREQ=YEARLY;BYMONTH={day.month};BYMONTHDAY={day.day};BYDAY={weekday}"
+        lines += [f"EXRULE:{date};{grid}" for grid in _grids(expected - found)]
+        more += [dt.datetime.combine(day, time) for time in sorted(found - expected)]
+    return "\n".join([*lines, *_dates("RDATE", more)])
+
+
 def explicit(moments: Sequence[dt.datetime]) -> str:
     """Return the rule of these moments alone; there is always one, a rule cannot be empty."""
     return "\n".join(_dates("RDATE", moments))
+
+
+def _usual_times(by_day: dict[dt.date, set[dt.time]]) -> dict[int, frozenset[dt.time]]:
+    """Return what most days of each weekday have, by weekday."""
+    counts: defaultdict[int, Counter[frozenset[dt.time]]] = defaultdict(Counter)
+    for day, times in by_day.items():
+        counts[day.weekday()][frozenset(times)] += 1
+    return {weekday: count.most_common(1)[0][0] for weekday, count in counts.items()}
+
+
+def _weekly(usual: dict[int, frozenset[dt.time]]) -> Iterator[str]:
+    weekdays: defaultdict[frozenset[dt.time], list[int]] = defaultdict(list)
+    for weekday, times in sorted(usual.items()):
+        weekdays[times].append(weekday)
+    for times, days in weekdays.items():
+        named = ",".join(_WEEKDAYS[day] for day in days)
+        yield from (f"RRULE:FREQ=WEEKLY;BYDAY={named};{grid}" for grid in _grids(times))
+
+
+def _grids(times: Iterable[dt.time]) -> Iterator[str]:
+    """Give times as products of hours and minutes."""
+    minutes: defaultdict[int, list[int]] = defaultdict(list)
+    for time in sorted(times):
+        minutes[time.hour].append(time.minute)
+    hours: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
+    for hour, found in minutes.items():
+        hours[tuple(found)].append(hour)
+    for found_minutes, found_hours in hours.items():
+        listed = (",".join(map(str, numbers)) for numbers in (found_hours, found_minutes))
+        yield "BYHOUR={};BYMINUTE={}".format(*listed)
 
 
 def _dates(name: str, moments: Sequence[dt.datetime]) -> list[str]:

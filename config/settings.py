@@ -349,6 +349,11 @@ class Settings(BaseSettings):
         """Environment over everything that `load_settings` read from YAML."""
         return (env_settings, init_settings)
 
+    @property
+    def shard_names(self) -> tuple[str, ...]:
+        """Every shard that is configured."""
+        return tuple(sorted({*self.shards, self.feed.shard}))
+
     def of_shard(self, name: str) -> Settings:
         """Return these settings for another shard, with its parents.
 
@@ -362,7 +367,7 @@ class Settings(BaseSettings):
         if name not in self.shards:
             raise ConfigurationError(
                 f"there is no shard {name!r}: add its parents under shards, or choose one of "
-                f"{', '.join(sorted({*self.shards, self.feed.shard}))}"
+                f"{', '.join(self.shard_names)}"
             )
         chosen = self.shards[name].model_dump()
         return self.model_copy(

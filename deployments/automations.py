@@ -43,7 +43,7 @@ def apply_automations(api: PrefectApi, webhook: SecretStr | None) -> tuple[str, 
     kept = []
     for each in declared:
         known = held.get(each["name"])
-        actions = _actions(each, block_id)
+        actions = _actions(api, each, block_id)
         if actions:
             _upsert(api, each, actions, known)
             kept.append(each["name"])
@@ -52,8 +52,19 @@ def apply_automations(api: PrefectApi, webhook: SecretStr | None) -> tuple[str, 
     return tuple(kept)
 
 
-def _actions(declared: Mapping[str, Any], block_id: str | None) -> list[Json]:
+def _actions(api: PrefectApi, declared: Mapping[str, Any], block_id: str | None) -> list[Json]:
     actions: list[Json] = list(declared.get("actions", ()))
+    if "run" in declared:
+        started = declared["run"]
+        found = api.request("GET", f"/deployments/name/{started['deployment']}")
+        actions.append(
+            {
+                "type": "run-deployment",
+                "source": "selected",
+                "deployment_id": found["id"],
+                "parameters": started["parameters"],
+            }
+        )
     if "notify" in declared and block_id is not None:
         told = declared["notify"]
         actions.append({"type": "send-notification", "block_document_id": block_id, **told})

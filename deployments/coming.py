@@ -51,7 +51,8 @@ def _rules(document: Mapping[str, Any]) -> dict[str, str]:
     # Any: the document as YAML has it.
     for step in document["build"]:
         if _STEP in step:
-            return session_schedules(step[_STEP].get("at", ()))
+            asked = {name: value for name, value in step[_STEP].items() if name != "id"}
+            return session_schedules(**asked)
     return {}
 
 
@@ -69,8 +70,11 @@ def _moments(
         if kind == "rrule"
         else CronSchedule(cron=text, timezone=zone)
     )
-    step = dt.timedelta(hours=12)  # Prefect looks at a thousand moments at most
-    for number in range(2 * days):
-        first = start + number * step
-        last = first + step - dt.timedelta(microseconds=1)
+    # Prefect looks at a thousand moments at most; a rule is read from its beginning each time.
+    step = dt.timedelta(days=7) if kind == "rrule" else dt.timedelta(hours=12)
+    end = start + dt.timedelta(days=days)
+    first = start
+    while first < end:
+        last = min(first + step, end) - dt.timedelta(microseconds=1)
         yield from asyncio.run(schedule.get_dates(n=1_000, start=first, end=last))
+        first += step

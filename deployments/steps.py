@@ -28,7 +28,9 @@ def describe_checkout() -> dict[str, str]:
     }
 
 
-def session_schedules(at: Sequence[str] = ()) -> dict[str, str]:
+def session_schedules(
+    at: Sequence[str] = (), every: Sequence[str] = (), after_close: Sequence[int] = ()
+) -> dict[str, str]:
     """Return the recurrence rules that prefect.yaml names: `opening`, `closing`, `early_closing`.
 
     `every_minute` and `every_five_minutes` are cron lines; a rule of that many moments could not
@@ -38,6 +40,11 @@ def session_schedules(at: Sequence[str] = ()) -> dict[str, str]:
     ----------
     at : sequence of str
         Times of day, `HH:MM`, on which something runs every trading date: `17:30` gives `at_1730`.
+    every : sequence of str
+        Minutes from one run to the next while a session lasts, and after a plus how much later:
+        `15` gives `every_15`, `15+5` gives `every_15_late_5`.
+    after_close : sequence of int
+        Minutes after the close, half days included: 5 gives `after_close_5`.
     """
     session = load_settings().session
     rules = SessionSchedules(session.hours, _year(), calendar_file=session.calendar_file)
@@ -48,7 +55,14 @@ def session_schedules(at: Sequence[str] = ()) -> dict[str, str]:
         "every_minute": f"* {rules.watched()}",
         "every_five_minutes": f"*/5 {rules.watched()}",
         **{f"at_{time.replace(':', '')}": rules.at(time) for time in at},
+        **{f"every_{each.replace('+', '_late_')}": _every(rules, each) for each in every},
+        **{f"after_close_{minutes}": rules.after_close(minutes) for minutes in after_close},
     }
+
+
+def _every(rules: SessionSchedules, text: str) -> str:
+    minutes, _, late = text.partition("+")
+    return rules.every(int(minutes), late=int(late or 0))
 
 
 def deployed_version() -> str:

@@ -101,6 +101,26 @@ def reconcile_gaps(
         return Reconciled(len(spans) - extended, extended, settled)
 
 
+def note_discrepancies(engine: Engine, gaps: Sequence[GapRow]) -> list[GapRow]:
+    """Store gaps in what coverage claims, those that are not known yet, and return these."""
+    if not gaps:
+        return []
+    fresh = []
+    with transaction(engine) as session:
+        _take_turns(session)
+        for gap in gaps:
+            same = select(GapRow.id).where(
+                GapRow.shard == gap.shard,
+                GapRow.cause == gap.cause,
+                GapRow.start_ns == gap.start_ns,
+                GapRow.end_ns == gap.end_ns,
+            )
+            if session.exec(same).first() is None:
+                session.add(gap)
+                fresh.append(gap)
+    return fresh
+
+
 def _take_turns(session: Session) -> None:
     """Let nobody else reconcile until this transaction ends: two would each add the same row."""
     if session.get_bind().dialect.name == "postgresql":

@@ -16,6 +16,8 @@ from models.operations import CoverageRow, GapRow, StreamRunRow
 MISSING_STATES: Final = ("open", "lost")
 DOUBTS: Final = frozenset({"flag", "book"})
 """Causes of gaps in what did come: that it came does not settle them."""
+DISCREPANCIES: Final = frozenset({"archive", "count"})
+"""Causes of gaps in what coverage claims: only what was fetched for them settles them."""
 
 
 class GapLedger:
@@ -46,7 +48,7 @@ class GapLedger:
 
     def settle(self, gap: GapRow) -> bool:
         """Mark the parts of a gap that were received after all; return True when there are any."""
-        if gap.state not in MISSING_STATES:
+        if gap.state not in MISSING_STATES or gap.cause in DISCREPANCIES:
             return False
         if gap.end_ns is None:
             if self._goes_on(gap):

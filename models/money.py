@@ -60,19 +60,21 @@ class BudgetAlarmRow(SQLModel, table=True):
 class BackfillRequestRow(SQLModel, table=True):
     """The work on one hole, `start_ns <= ts < end_ns`: how far it has come, and what it took.
 
-    `method` is replay (the live gateway sends it again, free) or historical. `state` is waiting
-    (until `next_try_ns`), fetched (the segment is in the archive), merged (catalogue and coverage
-    have it), done (windows, bars and signals too) or given-up.
+    `of_doubts`: it is about the doubtful books of that time, not about all instruments. `method` is
+    replay (the live gateway sends it again, free) or historical. `state` is waiting (until
+    `next_try_ns`), fetched (the segment is in the archive), merged (catalogue and coverage have
+    it), done (windows, bars and signals too) or given-up.
     """
 
     __tablename__ = "backfill_request"
-    __table_args__ = (UniqueConstraint("shard", "start_ns", "end_ns"),)
+    __table_args__ = (UniqueConstraint("shard", "start_ns", "end_ns", "of_doubts"),)
 
     id: int | None = Field(default=None, primary_key=True, sa_type=Key)
     shard: str = Field(max_length=64)
     session_date: str = Field(max_length=10, index=True)
     start_ns: int = Field(sa_type=BigInt)
     end_ns: int = Field(sa_type=BigInt)
+    of_doubts: bool = False
     method: str = Field(default="", max_length=16)
     state: str = Field(default="waiting", max_length=16, index=True)
     attempts: int = 0

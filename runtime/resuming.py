@@ -45,8 +45,9 @@ def files_to_resume(
 def close_stretches(engine: Engine, shard: str, *, run_id: int) -> None:
     """Let the coverage of dead runs of `shard` say what their archive holds.
 
-    A killed run has told of its coverage a second or so before its last record, or never. To be
-    called by a run that holds the shard, once its archive is mended.
+    A killed run has told of its coverage a second or so before its last record or behind it, or
+    never: what it had received and the archive had not written yet is missing. To be called by a
+    run that holds the shard, once its archive is mended.
     """
     with transaction(engine) as session:
         rows = session.exec(
@@ -60,7 +61,7 @@ def close_stretches(engine: Engine, shard: str, *, run_id: int) -> None:
             last = session.exec(
                 select(func.max(ArchiveFileRow.last_ts)).where(ArchiveFileRow.run_id == row.run_id)
             ).one()
-            row.end_ns = max(row.end_ns, last or 0)
+            row.end_ns = max(row.start_ns, last or 0)
             row.is_open = False
             session.add(row)
         session.flush()

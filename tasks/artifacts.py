@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 from uuid import UUID
 
 import httpx
@@ -18,6 +19,8 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 
+from models.money import BackfillRequestRow
+from runtime.backfill.reports import ShardScan, gap_rows, request_rows
 from runtime.costs.figures import CostReport
 from runtime.costs.plot import costs_svg
 from runtime.costs.words import cost_markdown, kind_rows
@@ -25,6 +28,9 @@ from runtime.costs.words import headline as headline_of_costs
 from runtime.plots import Point, as_data_url, throughput_svg
 from runtime.stopping import Stopped
 from runtime.summary import StreamSummary, headline, summary_markdown, summary_rows
+
+TABLE_ROWS: Final = 200
+"""A page shows no longer table; the database has all of it."""
 
 
 def publish_stream(
@@ -127,6 +133,18 @@ def publish_quality(
                 description="Every check with its measures, on the machine that made it",
             )
         )
+
+
+def publish_gaps(scans: Sequence[ShardScan], *, description: str) -> None:
+    """Publish the gaps that a scan found, open ones first."""
+    rows = gap_rows(scans, at_most=TABLE_ROWS)
+    _publish(lambda: create_table_artifact(rows, key="gaps", description=description))
+
+
+def publish_backfill(requests: Sequence[BackfillRequestRow], *, description: str) -> None:
+    """Publish how each hole was filled, and what it has cost."""
+    rows = request_rows(requests[:TABLE_ROWS])
+    _publish(lambda: create_table_artifact(rows, key="backfill", description=description))
 
 
 @contextmanager

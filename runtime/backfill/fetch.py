@@ -24,7 +24,7 @@ from ifd.gateway.historical import HistoricalSource, Purse
 from ifd.records import F_SNAPSHOT, Chunk, MboArray
 from ifd.replay import read_chunks
 from ifd.source import Arrival
-from runtime.backfill.holes import Hole, history_of, overlap_ns
+from runtime.backfill.hole import Hole, history_of, overlap_ns
 from sinks.archive import ArchiveWriter
 
 GIVE_UP_SECONDS: Final = 30.0
@@ -57,10 +57,13 @@ class Fetched:
     def orders(self, hole: Hole, lap_ns: int) -> list[Iterator[MboArray]]:
         """Give the orders of the hole and of `lap_ns` on both sides, a stream for each source.
 
-        Snapshots are left out: they tell of orders that are there already.
+        Snapshots are left out: they tell of orders that are there already. Of doubtful books only
+        their own time is given: what is new beside it says nothing about them.
         """
-        field = "ts_event" if self.by_event else "ts_recv"
+        field = "ts_event" if self.by_event or hole.of_doubts else "ts_recv"
         span = hole.start_ns - lap_ns, hole.end_ns + lap_ns
+        if hole.of_doubts:
+            span = hole.start_ns, hole.end_ns + 1
         return [_orders(source, field, span) for source in self.sources]
 
 
@@ -75,11 +78,11 @@ def buy(
         As `HistoricalSource.fetch`.
     """
     results = [source.fetch(request, directory, purse) for request in history_of(hole, settings)]
-    files = [path for result in results for path in result.files]
-    by_symbol: dict[str, list[Path]] = {}
-    for path in files:
-        # Slices of one parent follow each other in time; parents run side by side.
-        by_symbol.setdefault(path.name.split("_")[2], []).append(path)
+    by_symbol: dict[tuple[int, str], list[Path]] = {}
+    for number, result in enumerate(results):
+        for path in result.files:
+            # Slices of one parent follow each other in time; parents run side by side.
+            by_symbol.setdefault((number, path.name.split("_")[2]), []).append(path)
     return Fetched(
         sources=tuple(tuple(paths) for paths in by_symbol.values()),
         by_event=False,
@@ -151,17 +154,13 @@ async def _replay(
 def _feed(
     hole: Hole, settings: Settings, writer: RingWriter, watch: _Watch, clock: Clock
 ) -> LiveFeed:
-    symbols = (*settings.feed.parents, *settings.feed.futures)
     start_ns = hole.start_ns - overlap_ns(settings)
     return LiveFeed(
         host=settings.feed.gateway_host,
         port=settings.feed.port,
         key=settings.require_databento_key(),
         dataset=settings.feed.dataset,
-        subscriptions=[
-            Subscription("definition", symbols, start_ns=0),
-            Subscription("mbo", symbols, start_ns=start_ns),
-        ],
+        subscriptions=_subscriptions(hole, settings, start_ns),
         clock=clock,
         queue=writer,
         heartbeat_seconds=settings.feed.heartbeat_seconds,
@@ -169,6 +168,16 @@ def _feed(
         give_up_after_seconds=GIVE_UP_SECONDS,
         tap=watch.see,
     )
+
+
+def _subscriptions(hole: Hole, settings: Settings, start_ns: int) -> list[Subscription]:
+    if hole.of_doubts:  # they are defined already
+        return [Subscription("mbo", hole.symbols, stype_in="raw_symbol", start_ns=start_ns)]
+    symbols = (*settings.feed.parents, *settings.feed.futures)
+    return [
+        Subscription("definition", symbols, start_ns=0),
+        Subscription("mbo", symbols, start_ns=start_ns),
+    ]
 
 
 class _Watch:

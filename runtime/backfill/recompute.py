@@ -26,7 +26,7 @@ from ifd.symbols import Instrument, instrument_from_definition
 from ifd.units import NANOS_PER_SECOND
 from models.baselines import load_baselines
 from models.coverage import coverage_intervals
-from runtime.backfill.holes import Hole
+from runtime.backfill.hole import Hole
 from runtime.session_archive import read_session, session_segments
 from sinks.tables import TableWriter, store_params
 

@@ -12,14 +12,16 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 import databento_dbn as dbn
+import numpy as np
 import zstandard
 
 from ifd.clock import Clock
 from ifd.records import NEWEST_VERSION
+from ifd.replay import read_chunks
 from ifd.units import NANOS_PER_SECOND, utc_from_ns
 from models.operations import ArchiveFileRow
 from runtime.backfill.fetch import Fetched
-from runtime.backfill.holes import Hole
+from runtime.backfill.hole import Hole
 from runtime.merging import Received, merge_by_time
 from runtime.session_archive import BACKFILL_PREFIX, received_between
 from sinks.archive import FRAME_BYTES
@@ -34,8 +36,14 @@ _CLOCK_MARGIN_NS: Final = 10 * NANOS_PER_SECOND
 def segment_path(hole: Hole, archive_directory: Path) -> Path:
     """Return where the segment of a hole lies, or will."""
     begin = f"{utc_from_ns(hole.start_ns):%H%M%S}"
-    name = f"{BACKFILL_PREFIX}{begin}-{hole.start_ns}-{hole.end_ns}{SUFFIX}"
+    name = f"{BACKFILL_PREFIX}{_kind(hole)}{begin}-{hole.start_ns}-{hole.end_ns}{SUFFIX}"
     return archive_directory.absolute() / hole.session_date / hole.shard / name
+
+
+def working_directory(hole: Hole, backfill_directory: Path) -> Path:
+    """Return where what is fetched for a hole waits until it is archived."""
+    name = f"{_kind(hole)}{hole.session_date}-{hole.start_ns}-{hole.end_ns}"
+    return backfill_directory / hole.shard / name
 
 
 def write_segment(
@@ -72,9 +80,22 @@ def write_segment(
     writing.replace(path)
 
 
+def instruments_of(path: Path) -> frozenset[int]:
+    """Return the instruments that a segment has orders of."""
+    found: set[int] = set()
+    for chunk in read_chunks(path):
+        if isinstance(chunk, np.ndarray):
+            found.update(np.unique(chunk["instrument_id"]).tolist())
+    return frozenset(found)
+
+
 def facts_of(path: Path, *, clock: Clock) -> SegmentFacts:
     """Return what the catalogue says of a segment that is finished."""
     return examine(path, closed_ns=clock.now_ns())
+
+
+def _kind(hole: Hole) -> str:
+    return "doubts-" if hole.of_doubts else ""
 
 
 class _Frames:

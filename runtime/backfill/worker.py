@@ -9,13 +9,10 @@ from __future__ import annotations
 import dataclasses
 import fcntl
 import os
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Final
 
-import structlog
 from sqlalchemy.engine import Engine
 from sqlmodel import Session
 
@@ -29,34 +26,34 @@ from ifd.errors import (
     HistoryRefusedError,
     StreamingSpentError,
 )
-from ifd.gateway.historical import HistoricalSource
-from ifd.units import NANOS_PER_SECOND, utc_from_ns
+from ifd.gateway.historical import HistoricalSource, Quote
+from ifd.units import NANOS_PER_SECOND
 from models.backfills import (
     UNFINISHED,
     change_request,
+    close_doubts,
     find_requests,
     give_up,
-    merge_request,
     request_for,
 )
 from models.caps import committed
 from models.money import BackfillRequestRow
-from models.operations import ArchiveFileRow
+from runtime.backfill.doubts import held_records
 from runtime.backfill.fetch import Fetched, buy, replay
-from runtime.backfill.holes import Hole, find_holes, history_of, method_for, overlap_ns
-from runtime.backfill.recompute import recompute
-from runtime.backfill.segment import facts_of, segment_path, write_segment
+from runtime.backfill.finish import Finish, OnStep
+from runtime.backfill.hole import Hole, history_of, method_for, overlap_ns
+from runtime.backfill.holes import find_holes
+from runtime.backfill.segment import segment_path, working_directory, write_segment
 from runtime.budgets import caps_of, purse_of
 from runtime.costs.degrading import require_money, stopped
 from runtime.costs.streaming import book_replayed
-from runtime.gap_scan import scan_gaps, session_on
+from runtime.history import open_history
 from runtime.session_archive import session_segments
-
-log = structlog.get_logger("backfill")
 
 _DAY_NS: Final = 86_400 * NANOS_PER_SECOND
 
-OnStep = Callable[[BackfillRequestRow], None]
+ENDED: Final = ("waiting", "done", "given-up")
+"""States after which one start of the work has nothing more to do for a hole."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -105,7 +102,7 @@ class Backfill:
         self._engine = engine
         self._clock = clock
         self._source = source
-        self._on_step = on_step
+        self._finish = Finish(settings, engine, clock=clock, on_step=on_step)
         self._shard = settings.feed.shard
 
     def plan(self, *, date: str | None = None, days: int = 1) -> list[Planned]:
@@ -121,17 +118,26 @@ class Backfill:
             left = committed(session, "backfill", now_ns=now_ns).left(
                 caps_of(self._settings.budget, "backfill")
             )
-            known = {(row.start_ns, row.end_ns): row for row in find_requests(session, self._shard)}
+            known = {_key(row): row for row in find_requests(session, self._shard)}
             why = stopped(session, self._settings, "holes are not filled", now_ns=now_ns)
         planned = []
         for hole in self._holes(date, days):
-            request = known.get((hole.start_ns, hole.end_ns))
+            request = known.get(_key(hole))
             one = self._plan(hole, request, left, now_ns)
             if why is not None:
                 one = dataclasses.replace(one, wait_ns=_tomorrow_ns(now_ns), why=str(why))
             left -= (one.quoted_micro_dollars or 0) if one.affordable else 0
             planned.append(one)
         return planned
+
+    def due(self, *, date: str | None = None, days: int = 1) -> int:
+        """Return how many holes `run` would work on now; nothing is begun."""
+        now_ns = self._clock.now_ns()
+        with Session(self._engine) as session:
+            known = {_key(row): row for row in find_requests(session, self._shard)}
+        begun = sum(row.state in UNFINISHED for row in known.values())
+        found = (known.get(_key(hole)) for hole in self._holes(date, days))
+        return begun + sum(request is None or _is_due(request, now_ns) for request in found)
 
     def run(self, *, date: str | None = None, days: int = 1) -> list[BackfillRequestRow]:
         """Finish what was begun, then fill the holes that are due; return what was worked on.
@@ -148,12 +154,12 @@ class Backfill:
         with self._alone():
             with Session(self._engine) as session:
                 begun = find_requests(session, self._shard, states=UNFINISHED)
-            done = [self._finish(request) for request in begun]
+            done = [self._finish.finish(request) for request in begun]
             for hole in self._holes(date, days):
                 request = self._request(hole)
-                if request.state == "waiting" and request.next_try_ns <= self._clock.now_ns():
+                if _is_due(request, self._now()):
                     done.append(self._attempt(hole, request))
-            return done
+            return self._finish.finish_doubts(done)
 
     def _holes(self, date: str | None, days: int) -> list[Hole]:
         return find_holes(
@@ -171,15 +177,39 @@ class Backfill:
         failures = 0 if request is None else request.attempts
         method = method_for(hole, self._settings, failures=failures, now_ns=now_ns)
         cost = size = None
-        if method == "historical":
-            quotes = [
-                self._history().quote_missing(each, self._directory(hole))
-                for each in history_of(hole, self._settings)
-            ]
-            cost = sum(quote.micro_dollars for quote in quotes)
-            size = sum(quote.billable_bytes for quote in quotes)
+        if self._is_in_vain(hole, method):
+            cost = size = 0
+        elif method == "historical":
+            quote = self._quote(hole)
+            cost, size = quote.micro_dollars, quote.billable_bytes
         wait_ns = None if request is None or request.next_try_ns <= now_ns else request.next_try_ns
         return Planned(hole, method, cost, size, left, wait_ns)
+
+    def _quote(self, hole: Hole) -> Quote:
+        quotes = [
+            self._history().quote_missing(
+                each, working_directory(hole, self._settings.backfill.directory)
+            )
+            for each in history_of(hole, self._settings)
+        ]
+        return Quote(
+            sum(quote.micro_dollars for quote in quotes),
+            sum(quote.billable_bytes for quote in quotes),
+        )
+
+    def _is_in_vain(self, hole: Hole, method: str) -> bool:
+        """Return True when nobody has more orders of doubtful books than the archive.
+
+        Asking is free. A replay is free as well, and tells by what it brings.
+        """
+        if not hole.of_doubts or not hole.symbols:
+            return hole.of_doubts
+        if method == "replay":
+            return False
+        asked = history_of(hole, self._settings)
+        theirs = sum(self._history().record_count(each) for each in asked)
+        segments = session_segments(self._engine, hole.shard, hole.session_date)
+        return theirs <= held_records(hole, segments, lap_ns=overlap_ns(self._settings))
 
     def _request(self, hole: Hole) -> BackfillRequestRow:
         return request_for(
@@ -188,6 +218,7 @@ class Backfill:
             hole.session_date,
             hole.start_ns,
             hole.end_ns,
+            of_doubts=hole.of_doubts,
             estimated_records=hole.estimated_records,
             now_ns=self._clock.now_ns(),
         )
@@ -200,10 +231,12 @@ class Backfill:
             # No failure: tomorrow has money again.
             return self._wait(request, _tomorrow_ns(self._now()), error)
         except HistoryRefusedError as error:
-            return self._step(give_up(self._engine, _id(request), str(error), now_ns=self._now()))
+            return self._finish.step(
+                give_up(self._engine, _id(request), str(error), now_ns=self._now())
+            )
         except (HistoryError, FeedError) as error:
             return self._fail(request, error)
-        return self._finish(fetched)
+        return self._finish.finish(fetched)
 
     def _fetched(self, hole: Hole, request: BackfillRequestRow) -> BackfillRequestRow:
         path = segment_path(hole, self._settings.archive.directory)
@@ -213,6 +246,10 @@ class Backfill:
             require_money(self._settings, self._engine, "holes are not filled", now_ns=self._now())
             method = method_for(hole, self._settings, failures=request.attempts, now_ns=self._now())
             request = change_request(self._engine, _id(request), now_ns=self._now(), method=method)
+            if self._is_in_vain(hole, method):
+                return self._finish.step(
+                    close_doubts(self._engine, _id(request), received_records=0, now_ns=self._now())
+                )
             fetched = self._fetch(hole, request)
             changes["received_records"] = fetched.records
             write_segment(
@@ -223,10 +260,12 @@ class Backfill:
                 lap_ns=overlap_ns(self._settings),
                 dataset=self._settings.feed.dataset,
             )
-        return self._step(change_request(self._engine, _id(request), now_ns=self._now(), **changes))
+        return self._finish.step(
+            change_request(self._engine, _id(request), now_ns=self._now(), **changes)
+        )
 
     def _fetch(self, hole: Hole, request: BackfillRequestRow) -> Fetched:
-        directory = self._directory(hole)
+        directory = working_directory(hole, self._settings.backfill.directory)
         if request.method == "replay":
             return replay(
                 hole,
@@ -249,6 +288,11 @@ class Backfill:
             clock=self._clock,
             requests=history_of(hole, self._settings),
         )
+        if request.quoted_micro_dollars is None:
+            quoted = self._quote(hole).micro_dollars
+            change_request(
+                self._engine, _id(request), now_ns=self._now(), quoted_micro_dollars=quoted
+            )
         try:
             return buy(hole, self._settings, self._history(), purse, directory)
         finally:
@@ -257,60 +301,21 @@ class Backfill:
                 self._engine, _id(request), now_ns=self._now(), spent_micro_dollars=spent
             )
 
-    def _finish(self, request: BackfillRequestRow) -> BackfillRequestRow:
-        """Do what costs nothing: catalogue, windows, gaps. Each step may be done again."""
-        hole = self._hole_of(request)
-        assert request.path is not None
-        if request.state == "fetched":
-            facts = facts_of(Path(request.path), clock=self._clock)
-            file = ArchiveFileRow(**dataclasses.asdict(facts))
-            request = self._step(
-                merge_request(self._engine, _id(request), file, now_ns=self._now())
-            )
-        made = recompute(self._settings, self._engine, hole, clock=self._clock)
-        scan_gaps(
-            self._settings,
-            self._engine,
-            shard=self._shard,
-            now_ns=self._now(),
-            date=hole.session_date,
-        )
-        shutil.rmtree(self._directory(hole), ignore_errors=True)
-        return self._step(
-            change_request(
-                self._engine,
-                _id(request),
-                now_ns=self._now(),
-                state="done",
-                windows=made.windows,
-                late_signals=made.late_signals,
-            )
-        )
-
-    def _hole_of(self, request: BackfillRequestRow) -> Hole:
-        market = session_on(self._settings, request.session_date, now_ns=self._now())
-        return Hole(
-            shard=request.shard,
-            market=market,
-            start_ns=request.start_ns,
-            end_ns=request.end_ns,
-            estimated_records=request.estimated_records,
-            in_session=self._now() < market.close_ns,
-        )
-
     def _fail(self, request: BackfillRequestRow, error: Exception) -> BackfillRequestRow:
         limits = self._settings.backfill
         attempts = request.attempts + 1
         request = change_request(self._engine, _id(request), now_ns=self._now(), attempts=attempts)
         if attempts >= limits.max_attempts:
-            return self._step(give_up(self._engine, _id(request), str(error), now_ns=self._now()))
+            return self._finish.step(
+                give_up(self._engine, _id(request), str(error), now_ns=self._now())
+            )
         seconds = min(limits.first_wait_seconds * 2 ** (attempts - 1), limits.max_wait_seconds)
         return self._wait(request, self._now() + int(seconds * NANOS_PER_SECOND), error)
 
     def _wait(
         self, request: BackfillRequestRow, until_ns: int, error: Exception
     ) -> BackfillRequestRow:
-        return self._step(
+        return self._finish.step(
             change_request(
                 self._engine,
                 _id(request),
@@ -320,34 +325,13 @@ class Backfill:
             )
         )
 
-    def _step(self, request: BackfillRequestRow) -> BackfillRequestRow:
-        log.info(
-            "backfill",
-            session_date=request.session_date,
-            start=str(utc_from_ns(request.start_ns)),
-            state=request.state,
-            method=request.method,
-            error=request.error,
-        )
-        self._on_step(request)
-        return request
-
     def _now(self) -> int:
         return self._clock.now_ns()
 
     def _history(self) -> HistoricalSource:
         if self._source is None:
-            self._source = HistoricalSource(
-                self._settings.require_databento_key(),
-                dataset=self._settings.feed.dataset,
-                gateway=self._settings.historical.gateway,
-                clock=self._clock,
-            )
+            self._source = open_history(self._settings, self._clock)
         return self._source
-
-    def _directory(self, hole: Hole) -> Path:
-        name = f"{hole.session_date}-{hole.start_ns}-{hole.end_ns}"
-        return self._settings.backfill.directory / hole.shard / name
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -365,6 +349,14 @@ class Backfill:
 
 def _tomorrow_ns(now_ns: int) -> int:
     return (now_ns // _DAY_NS + 1) * _DAY_NS
+
+
+def _is_due(request: BackfillRequestRow, now_ns: int) -> bool:
+    return request.state == "waiting" and request.next_try_ns <= now_ns
+
+
+def _key(one: Hole | BackfillRequestRow) -> tuple[int, int, bool]:
+    return one.start_ns, one.end_ns, one.of_doubts
 
 
 def _id(request: BackfillRequestRow) -> int:

@@ -10,7 +10,7 @@ from sqlmodel import Session, col, select
 
 from config.settings import Settings
 from models.money import BackfillRequestRow, CostEntryRow
-from runtime.backfill.holes import overlap_ns
+from runtime.backfill.hole import overlap_ns
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

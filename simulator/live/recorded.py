@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -70,6 +70,12 @@ class FileSource(RecordSource):
     def present(self) -> int:
         """Return the beginning for a recording that is not paced: nothing of it is past."""
         return self._end if self._speed else 0
+
+    async def snapshot(self, place: int, instrument_ids: Iterable[int], ns: int) -> MboArray:
+        """Return the orders that rest at `place`, made when the recording had come so far."""
+        before = self.spool.read(max(place - 1, 0), max(place, 1))
+        recorded_ns = int(before["ts_recv"][0]) if len(before) else ns
+        return await super().snapshot(place, instrument_ids, recorded_ns)
 
     def begin(self) -> None:
         """Let a paced recording run."""

@@ -30,9 +30,10 @@ from ifd.records import F_SNAPSHOT, MboArray
 from ifd.replay import read_definitions
 from ifd.sessions import session_date
 from ifd.windows import PressureWindow
-from models.base import make_engine
+from models.base import make_engine, transaction
 from models.database import upgrade
-from models.market import PressureWindowRow
+from models.market import InstrumentRow, PressureWindowRow
+from models.operations import CoverageRow, GapRow
 from models.runs import request_stop
 from runtime.session_archive import read_session, session_segments
 from runtime.supervisor import RunningStream, close_run, read_run, start_stream
@@ -158,6 +159,7 @@ def test_the_hole_of_a_killed_stream_is_shown_priced_filled_and_reported(
     wait_for(lambda: SystemClock().now_ns() > time_past)
     request_stop(engine, settings.feed.shard, "enough", now_ns=SystemClock().now_ns())
     second.process.wait(20)
+    doubted = doubt_a_book(engine, settings, second)
 
     (before,) = ifd("gaps")
     planned = ifd("backfill", "--dry-run")
@@ -179,7 +181,34 @@ def test_the_hole_of_a_killed_stream_is_shown_priced_filled_and_reported(
     )
     states = {(gap["start_ns"], gap["end_ns"]): gap["state"] for gap in after["gaps"]}
     assert states[span] == "replayed"
+    # The gateway sent that book again, and had no more of it than the archive.
+    assert next(one for one in done if one["of_doubts"])["method"] == "replay"
+    assert [gap["state"] for gap in after["gaps"] if gap["instrument_id"] == doubted] == ["lost"]
     assert_as_uncut(engine, settings, gateway_port, before["session_date"])
+
+
+def doubt_a_book(engine: Engine, settings: Settings, stream: RunningStream) -> int:
+    """Store what the stream stores about a book that it could not follow for half a second."""
+    with transaction(engine) as session:
+        listed = session.exec(select(InstrumentRow).where(InstrumentRow.right == "C")).first()
+        received = session.exec(select(CoverageRow).where(CoverageRow.run_id == stream.run_id))
+        start_ns = received.one().start_ns
+        assert listed is not None
+        session.add(
+            GapRow(
+                shard=settings.feed.shard,
+                session_date=session_date(start_ns),
+                instrument_id=listed.instrument_id,
+                raw_symbol=listed.raw_symbol,
+                start_ns=start_ns + CALM_NS // 4,
+                end_ns=start_ns + 3 * CALM_NS // 4,
+                cause="flag",
+                detail="doubtful",
+                state="open",
+                detected_ns=start_ns + CALM_NS,
+            )
+        )
+        return listed.instrument_id
 
 
 def assert_as_uncut(engine: Engine, settings: Settings, port: int, date: str) -> None:

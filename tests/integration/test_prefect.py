@@ -306,6 +306,7 @@ def test_deploying_again_changes_nothing(platform: Platform) -> None:
         "ifd: a run is late",
         "ifd: a stream crashed or failed",
         "ifd: end zombies",
+        "ifd: fill what is missing",
     ]
     after = platform.deployments()
     assert {name: each["id"] for name, each in after.items()} == {
@@ -314,7 +315,8 @@ def test_deploying_again_changes_nothing(platform: Platform) -> None:
     for name, each in after.items():
         assert len({one["slug"] for one in each["schedules"]}) == len(each["schedules"]), name
         assert each["version"] == before[name]["version"]
-        assert each["concurrency_limit"] is None
+        limit = each["global_concurrency_limit"]
+        assert (limit and limit["limit"]) == (1 if name == "backfill" else None), name
 
 
 def test_a_start_outside_market_hours_completes_with_the_reason(

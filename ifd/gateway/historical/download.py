@@ -62,14 +62,14 @@ class Download:
         """
         quote = self._quote(request)
         partial = path.with_name(path.name + PART_SUFFIX)
-        if partial.exists():
-            self._book_abandoned(request, quote, partial)
+        if partial.exists() and self._take_over(request, quote, partial):
+            _put_in_place(partial, path)
+            return True
         if not quote.billable_bytes:
             return False
         self._client.retried(lambda: self._attempt(request, quote, partial), self._attempts)
         self._require_whole(request, quote, partial)
-        _to_disk(partial)
-        partial.replace(path)
+        _put_in_place(partial, path)
         return True
 
     def _attempt(self, request: HistoricalRequest, quote: Quote, partial: Path) -> None:
@@ -107,14 +107,25 @@ class Download:
             partial.name.removesuffix(PART_SUFFIX), reason, bytes_received=self.bytes_received
         )
 
-    def _book_abandoned(self, request: HistoricalRequest, quote: Quote, partial: Path) -> None:
+    def _take_over(self, request: HistoricalRequest, quote: Quote, partial: Path) -> bool:
+        """Book what a process that died had received; True when only its name is missing."""
         size = partial.stat().st_size
         cost = _cost_of_part(partial, quote)
         self._purse.book_abandoned(request.fingerprint(), cost, size)
+        self.micro_dollars += cost
+        if _is_whole(request, quote, partial):
+            return True
         partial.unlink()
         self.bytes_abandoned += size
-        self.micro_dollars += cost
         log.warning("an earlier download was abandoned", file=partial.name, bytes=size)
+        return False
+
+
+def _is_whole(request: HistoricalRequest, quote: Quote, partial: Path) -> bool:
+    try:
+        return verified_bytes(partial, request)[1] == quote.billable_bytes
+    except InputError:
+        return False
 
 
 def _cost_of_part(partial: Path, quote: Quote) -> int:
@@ -124,7 +135,8 @@ def _cost_of_part(partial: Path, quote: Quote) -> int:
     return quote.share(min(received_bytes(partial), quote.billable_bytes))
 
 
-def _to_disk(path: Path) -> None:
-    """Have the file survive a power cut, before its name says that it is finished."""
-    with path.open("rb") as file:
+def _put_in_place(partial: Path, path: Path) -> None:
+    """Have the file survive a power cut, then let its name say that it is finished."""
+    with partial.open("rb") as file:
         os.fsync(file.fileno())
+    partial.replace(path)

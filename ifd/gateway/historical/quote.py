@@ -1,4 +1,8 @@
-"""What history costs: whole micro-dollars, rounded up, never down."""
+"""What history costs: whole micro-dollars, rounded up, never down.
+
+What is bought is rounded slice by slice, before anything is summed. A quote of the whole is rounded
+once, so it may be lower by a micro-dollar a slice; `in_parts` is what it can come to at most.
+"""
 
 from __future__ import annotations
 
@@ -30,6 +34,16 @@ class Quote:
         if not self.billable_bytes:
             return 0
         return -(-self.micro_dollars * billable_bytes // self.billable_bytes)
+
+    def in_parts(self, parts: int) -> Quote:
+        """Return the most this can come to when it is bought in so many parts, each rounded up.
+
+        >>> Quote(1_000, 300).in_parts(3).micro_dollars, Quote(0, 300).in_parts(3).micro_dollars
+        (1002, 0)
+        """
+        if not self.micro_dollars:
+            return self
+        return Quote(self.micro_dollars + parts - 1, self.billable_bytes)
 
 
 def micro_dollars(dollars: float) -> int:

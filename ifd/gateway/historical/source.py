@@ -134,7 +134,10 @@ class HistoricalSource:
         return Quote(micro_dollars(cost), size)
 
     def quote_missing(self, request: HistoricalRequest, directory: Path) -> Quote:
-        """Return what `fetch` would still have to pay: the slices that are not finished; free.
+        """Return what `fetch` would still have to pay at most: the slices not finished; free.
+
+        At most, because nobody asks for the price of every slice of a long request: the whole is
+        asked for once, and what rounding each slice up can add is added.
 
         Raises
         ------
@@ -144,7 +147,7 @@ class HistoricalSource:
         slices = list(request.slices())
         missing = [part for part in slices if not (directory / part.file_name()).exists()]
         if len(missing) == len(slices):
-            return self.quote(request)
+            return self.quote(request).in_parts(len(slices))
         quotes = [quote for part in missing if (quote := self._quote_if_known(part)) is not None]
         return Quote(
             sum(quote.micro_dollars for quote in quotes),

@@ -33,10 +33,15 @@ from models.market import BarRow, PressureWindowRow
 from models.money import CostEntryRow
 from models.operations import ArchiveFileRow, CoverageRow, GapRow, StreamRunRow
 from models.signals import AlertOutboxRow, SignalRow
+from runtime.backfill import finish as finish_module
 from runtime.backfill import recompute as recompute_module
 from runtime.backfill import segment as segment_module
 from runtime.backfill import worker as worker_module
+from runtime.backfill.hole import history_of
 from runtime.backfill.worker import Backfill
+from runtime.gap_evidence import compare_counts
+from runtime.gap_scan import SessionGaps, scan_gaps, session_on
+from runtime.session_archive import read_session, session_segments
 from simulator.historical import HistoricalServer
 from simulator.live import DEFAULT_KEY
 from simulator.live.snapshots import OrderFollower
@@ -66,6 +71,8 @@ class Day:
 
     def __init__(self, directory: Path, days: Path, **changes: Any) -> None:
         self.days = days
+        # Of this instrument nothing arrives in minutes 15 to 25.
+        self.withheld: int | None = None
         self.directory = directory
         base = load_settings()
         self.settings: Settings = base.model_copy(
@@ -91,12 +98,32 @@ class Day:
         ]
 
     def backfill(self, address: str) -> Backfill:
-        source = HistoricalSource(
+        source = self.history(address)
+        return Backfill(self.settings, self.engine, clock=self.clock, source=source)
+
+    def history(self, address: str) -> HistoricalSource:
+        return HistoricalSource(
             DEFAULT_KEY,
             gateway=address,
             patience=Patience(free_attempts=1, paid_attempts=1, first_seconds=0.01),
         )
-        return Backfill(self.settings, self.engine, clock=self.clock, source=source)
+
+    def scan(self) -> SessionGaps:
+        now_ns = self.clock.now_ns()
+        (found,) = scan_gaps(self.settings, self.engine, shard="nq", now_ns=now_ns, date=DATE)
+        return found
+
+    def compare(self, address: str) -> list[tuple[int, int, str, int | None]]:
+        """What a comparison with history finds, which is in the ledger afterwards."""
+        market = session_on(self.settings, DATE, now_ns=self.clock.now_ns())
+        found = compare_counts(
+            self.settings,
+            self.engine,
+            self.history(address),
+            market,
+            now_ns=self.clock.now_ns(),
+        )
+        return [(gap.start_ns, gap.end_ns or 0, gap.cause, gap.estimated_records) for gap in found]
 
     def receive(self, start: float, end: float) -> None:
         """Let a run receive the records of some minutes as the live engine would."""
@@ -139,7 +166,11 @@ class Day:
             follower = OrderFollower()
             follower.follow(self.records[times < at(start)])
             yield follower.snapshot(np.unique(self.records["instrument_id"]).tolist(), at(start))
-        inside = self.records[(times >= at(start)) & (times < at(end))]
+        wanted = (times >= at(start)) & (times < at(end))
+        if self.withheld is not None:
+            lacking = (times >= at(15)) & (times < at(25))
+            wanted &= ~(lacking & (self.records["instrument_id"] == self.withheld))
+        inside = self.records[wanted]
         yield from np.array_split(inside, 200)
 
     def _run(self, start: float, end: float) -> int:
@@ -170,6 +201,29 @@ class Day:
             )
             write_coverage(session, [stretch])
             return run.id
+
+    def doubt(self, instrument_id: int, raw_symbol: str | None, cause: str) -> None:
+        """Store what the stream stores when it cannot trust a book in minutes 15 to 25."""
+        with transaction(self.engine) as session:
+            session.add(
+                GapRow(
+                    shard="nq",
+                    session_date=DATE,
+                    instrument_id=instrument_id,
+                    raw_symbol=raw_symbol,
+                    start_ns=at(15),
+                    end_ns=at(25),
+                    cause=cause,
+                    detail="doubtful",
+                    state="open",
+                    detected_ns=at(15),
+                )
+            )
+
+    def doubts(self) -> dict[int | None, tuple[str, str]]:
+        with Session(self.engine) as session:
+            gaps = session.exec(select(GapRow)).all()
+        return {gap.instrument_id: (gap.state, gap.detail) for gap in gaps}
 
     def rows(self, table: Any, *left_out: str) -> list[dict[str, Any]]:
         with Session(self.engine) as session:
@@ -224,7 +278,10 @@ def test_a_filled_day_has_the_tables_of_an_uncut_one(
     assert (planned.hole.start_ns, planned.hole.end_ns) == (at(15), at(25))
     assert (planned.method, planned.affordable) == ("historical", True)
     assert (request.state, request.method) == ("done", "historical")
-    assert request.spent_micro_dollars == planned.quoted_micro_dollars
+    assert planned.quoted_micro_dollars is not None
+    # Every slice is rounded up by itself: the plan says what that can come to at most.
+    slices = sum(len(list(one.slices())) for one in history_of(planned.hole, day.settings))
+    assert 0 <= planned.quoted_micro_dollars - request.spent_micro_dollars < slices
     assert sum(row["committed_micro_dollars"] for row in day.rows(CostEntryRow)) == (
         request.spent_micro_dollars
     )
@@ -259,6 +316,163 @@ def test_filling_again_finds_nothing_to_do(
     assert (day.rows(PressureWindowRow), day.rows(SignalRow), day.rows(CostEntryRow)) == before
 
 
+@pytest.fixture
+def doubtful(served_days: Path, tmp_path: Path) -> tuple[Day, dict[str, int]]:
+    """A day with three doubtful books: one lacks orders, one lacks none, one is not defined."""
+    day = Day(tmp_path, served_days)
+    listed = [instrument_from_definition(one) for one in day.definitions]
+    inside = day.records[(day.records["ts_recv"] >= at(15)) & (day.records["ts_recv"] < at(25))]
+    numbers = dict(zip(*np.unique(inside["instrument_id"], return_counts=True), strict=True))
+    options = sorted(
+        (one for one in listed if one.is_option), key=lambda one: numbers.get(one.instrument_id, 0)
+    )
+    poor, whole = options[-1], options[-2]
+    day.withheld = poor.instrument_id
+    day.receive(0, END)
+    day.doubt(poor.instrument_id, poor.raw_symbol, "flag")
+    day.doubt(whole.instrument_id, whole.raw_symbol, "book")
+    day.doubt(4_000_000_000, None, "book")
+    ids = {"poor": poor.instrument_id, "whole": whole.instrument_id, "unknown": 4_000_000_000}
+    return day, ids
+
+
+def test_doubtful_books_get_what_history_has_and_the_rest_is_said_to_be_lost(
+    doubtful: tuple[Day, dict[str, int]], uncut: Day, api: HistoricalServer
+) -> None:
+    day, ids = doubtful
+    assert day.rows(PressureWindowRow) != uncut.rows(PressureWindowRow)
+
+    work = day.backfill(api.address)
+    (planned,) = work.plan(date=DATE)
+    (request,) = work.run(date=DATE)
+
+    assert planned.hole.of_doubts
+    assert len(planned.hole.symbols) == 2
+    # A book that cannot follow lacks an order of any time since the open.
+    assert (request.start_ns, request.end_ns) == (at(0), at(25))
+    assert (request.state, request.of_doubts) == ("done", True)
+    missing = day.records[
+        (day.records["instrument_id"] == ids["poor"])
+        & (day.records["ts_recv"] >= at(15))
+        & (day.records["ts_recv"] < at(25))
+    ]
+    assert request.added_records == len(missing) > 100
+    doubts = day.doubts()
+    assert doubts[ids["poor"]] == ("backfilled", "doubtful")
+    assert doubts[ids["whole"]] == doubts[ids["unknown"]]
+    assert doubts[ids["whole"]][0] == "lost"
+    assert "the exchange itself lost it" in doubts[ids["whole"]][1]
+    assert_same_tables(day, uncut)
+    assert work.run(date=DATE) == []
+    assert {row["origin"] for row in day.rows(CoverageRow)} == {"live"}
+
+
+def test_books_of_which_nobody_has_more_cost_nothing(
+    doubtful: tuple[Day, dict[str, int]], api: HistoricalServer
+) -> None:
+    day, ids = doubtful
+    with transaction(day.engine) as session:
+        poor = session.exec(select(GapRow).where(GapRow.instrument_id == ids["poor"])).one()
+        session.delete(poor)
+
+    work = day.backfill(api.address)
+    (planned,) = work.plan(date=DATE)
+    (request,) = work.run(date=DATE)
+
+    assert planned.quoted_micro_dollars == 0
+    assert (request.state, request.spent_micro_dollars) == ("done", 0)
+    assert day.count(CostEntryRow) == 0
+    assert {state for state, _ in day.doubts().values()} == {"lost"}
+    assert "timeseries.get_range" not in [one.method for one in api.door.exchanges]
+
+
+def test_doubtful_books_killed_before_their_windows_are_made_are_finished_by_the_next_start(
+    doubtful: tuple[Day, dict[str, int]],
+    uncut: Day,
+    api: HistoricalServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    day, ids = doubtful
+
+    def die(*_arguments: Any, **_options: Any) -> Any:
+        raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(finish_module, "recompute", die)
+        with pytest.raises(KilledError):
+            day.backfill(api.address).run(date=DATE)
+
+    (request,) = day.backfill(api.address).run(date=DATE)
+
+    assert request.state == "done"
+    assert day.doubts()[ids["poor"]][0] == "backfilled"
+    assert_same_tables(day, uncut)
+
+
+def test_what_history_has_more_of_is_found_to_the_minute_and_filled(
+    served_days: Path, tmp_path: Path, uncut: Day, api: HistoricalServer
+) -> None:
+    day = Day(tmp_path, served_days)
+    inside = (day.records["ts_recv"] >= at(15)) & (day.records["ts_recv"] < at(25))
+    ids, numbers = np.unique(day.records["instrument_id"][inside], return_counts=True)
+    day.withheld = int(ids[np.argmax(numbers)])
+    day.receive(0, END)
+
+    assert uncut.compare(api.address) == []
+    found = day.compare(api.address)
+    asked = [one.method for one in api.door.exchanges]
+    (request,) = day.backfill(api.address).run(date=DATE)
+
+    assert found == [(at(15), at(25), "count", numbers.max())]
+    # Two half hours, and the halves that lead to ten minutes; nothing that costs money.
+    assert asked.count("metadata.get_record_count") < 60
+    assert "timeseries.get_range" not in asked
+    assert request.state == "done"
+    assert day.doubts()[None][0] == "backfilled"
+    assert_same_tables(day, uncut)
+    assert day.compare(api.address) == []
+
+
+def test_a_file_that_the_disk_has_lost_is_a_gap_and_filled(
+    served_days: Path, tmp_path: Path, uncut: Day, api: HistoricalServer
+) -> None:
+    day = Day(tmp_path, served_days)
+    day.receive(0, 15)
+    day.receive(15, END)
+    assert day.scan().covered_share == 1
+    files = sorted(day.settings.archive.directory.rglob("*.dbn.zst"))
+    files[1].unlink()
+
+    before, again = day.scan(), day.scan()
+    (request,) = day.backfill(api.address).run(date=DATE)
+    after = day.scan()
+
+    assert [(gap.cause, gap.state) for gap in before.gaps] == [("archive", "open")]
+    assert files[1].name in before.gaps[0].detail
+    assert 0 < before.covered_share < 1
+    assert len(again.gaps) == 1
+    assert (request.state, after.covered_share) == ("done", 1)
+    assert [gap.state for gap in after.gaps] == ["backfilled"]
+    held = np.concatenate(
+        [one.copy() for one in read_session(session_segments(day.engine, "nq", DATE))]
+    )
+    assert np.array_equal(held, day.records)
+
+
+def test_a_disk_that_is_away_is_said_and_nothing_is_bought(
+    served_days: Path, tmp_path: Path
+) -> None:
+    day = Day(tmp_path, served_days)
+    day.receive(0, 15)
+    day.receive(15, END)
+    day.settings.archive.directory.rename(tmp_path / "elsewhere")
+
+    found = day.scan()
+
+    assert found.gaps == ()
+    assert "is it there?" in found.note
+
+
 class KilledError(BaseException):
     """Stands for SIGKILL: nothing catches it."""
 
@@ -266,11 +480,16 @@ class KilledError(BaseException):
 KILLS = {
     "before the segment is renamed": (segment_module.os, "fsync"),
     "before its row says so": (worker_module, "change_request"),
-    "before it is catalogued": (worker_module, "merge_request"),
-    "before the windows are made": (worker_module, "recompute"),
+    "before it is catalogued": (finish_module, "merge_request"),
+    "before the windows are made": (finish_module, "recompute"),
     "among the windows": (recompute_module.TableWriter, "flush"),
-    "before the gap is settled": (worker_module, "scan_gaps"),
+    "before the gap is settled": (finish_module, "scan_gaps"),
 }
+
+
+def is_segment(descriptor: int) -> bool:
+    """True when an open file is the segment, not a download; how many of those depends."""
+    return Path(f"/proc/self/fd/{descriptor}").readlink().suffix == ".writing"
 
 
 @pytest.mark.parametrize("moment", KILLS)
@@ -284,14 +503,11 @@ def test_killed_at_any_point_it_is_finished_by_the_next_start(
     day = make_cut()
     owner, name = KILLS[moment]
     real = getattr(owner, name)
-    calls = 0
 
     def die(*arguments: Any, **options: Any) -> Any:
-        nonlocal calls
-        calls += 1
         if name == "change_request" and options.get("state") != "fetched":
             return real(*arguments, **options)
-        if name == "fsync" and calls < 5:  # the downloads
+        if name == "fsync" and not is_segment(*arguments):
             return real(*arguments, **options)
         raise KilledError
 

@@ -171,6 +171,20 @@ def test_what_is_finished_is_never_paid_again(
     assert source.quote_missing(request(), tmp_path).micro_dollars == 0
 
 
+def test_a_whole_download_whose_process_died_before_naming_it_is_kept(
+    source: HistoricalSource, api: HistoricalServer, tmp_path: Path
+) -> None:
+    first = source.fetch(request(), tmp_path, CappedPurse(RICH))
+    asked = downloads(api)
+    finished = first.files[1]
+    finished.rename(finished.with_name(f"{finished.name}.part"))
+
+    again = source.fetch(request(), tmp_path, CappedPurse(0))
+
+    assert downloads(api) == asked
+    assert (again.files, again.records, again.bytes_abandoned) == (first.files, first.records, 0)
+
+
 def test_a_fetch_stops_before_the_slice_it_cannot_pay_and_goes_on_later(
     source: HistoricalSource, api: HistoricalServer, tmp_path: Path
 ) -> None:

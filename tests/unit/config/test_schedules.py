@@ -44,6 +44,32 @@ def test_openings_and_closes_are_those_of_the_calendar(hours: Hours) -> None:
         assert len(rule) < LIMIT
 
 
+@pytest.mark.parametrize("hours", ["cash", "globex"])
+@pytest.mark.parametrize("late", [0, 5])
+def test_what_is_done_every_quarter_of_an_hour_lies_in_sessions_alone(
+    hours: Hours, late: int
+) -> None:
+    minute = 60 * 10**9
+    expected = [
+        local(ns)
+        for session in build_calendar(hours, FIRST, LAST)
+        for ns in range(session.open_ns + (15 + late) * minute, session.close_ns, 15 * minute)
+    ]
+
+    rule = SessionSchedules(hours, 2026).every(15, late=late)
+
+    assert moments_of(rule) == expected
+    assert len(rule) < LIMIT
+
+
+def test_what_follows_the_close_follows_that_of_a_half_day_too() -> None:
+    found = moments_of(SessionSchedules("cash", 2026).after_close(5))
+
+    assert dt.datetime(2026, 11, 25, 16, 5) in found
+    assert dt.datetime(2026, 11, 27, 13, 5) in found
+    assert len(found) == len(list(build_calendar("cash", FIRST, LAST)))
+
+
 def test_a_globex_half_day_closes_at_a_quarter_past_one() -> None:
     closes = moments_of(SessionSchedules("globex", 2026).early_closing())
 

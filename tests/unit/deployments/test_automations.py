@@ -28,6 +28,8 @@ class Server:
         if path == "/automations/filter":
             wanted = body["automations"]["name"]["any_"]
             return [each for each in self.automations.values() if each["name"] in wanted]
+        if path.startswith("/deployments/name/"):
+            return {"id": f"deployment {path.removeprefix('/deployments/name/')}"}
         if path == "/automations/":
             key = f"a{len(self.automations)}"
             self.automations[key] = {"id": key, **body}
@@ -91,8 +93,23 @@ def test_without_a_webhook_only_what_acts_is_kept() -> None:
 
     kept = apply(server, None)
 
-    assert kept == ("ifd: end zombies",)
+    assert kept == ("ifd: fill what is missing", "ifd: end zombies")
     assert [each["name"] for each in server.automations.values()] == list(kept)
+
+
+def test_a_gap_that_was_found_starts_the_backfill_of_its_shard() -> None:
+    server = Server()
+    apply(server, None)
+
+    (started,) = [
+        action
+        for each in server.automations.values()
+        for action in each["actions"]
+        if action["type"] == "run-deployment"
+    ]
+
+    assert started["deployment_id"] == "deployment ifd-backfill/backfill"
+    assert started["parameters"]["shard"] == "{{ event.payload.shard }}"
 
 
 def test_what_somebody_switched_off_stays_off() -> None:

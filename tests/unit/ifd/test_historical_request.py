@@ -7,9 +7,12 @@ import datetime as dt
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ifd.errors import BudgetExceededError, InputError
-from ifd.gateway.historical import CappedPurse, HistoricalRequest
+from ifd.gateway.historical import CappedPurse, HistoricalRequest, Quote
+from ifd.gateway.historical.quote import micro_dollars
 from ifd.units import NANOS_PER_MINUTE, ns_from_datetime
 
 OPENING_NS = ns_from_datetime(dt.datetime(2026, 10, 5, 13, 30, tzinfo=dt.UTC))
@@ -123,3 +126,22 @@ def test_what_is_reserved_cannot_be_reserved_twice_and_what_was_not_spent_is_fre
 
     assert (refused.value.needed_micro_dollars, refused.value.left_micro_dollars) == (31, 30)
     assert (purse.spent_micro_dollars, purse.left_micro_dollars) == (25, 75)
+
+
+@given(
+    sizes=st.lists(st.integers(0, 10**9), min_size=1, max_size=40),
+    unit_price=st.sampled_from([0.0, 0.5, 1.8, 70.0]),
+)
+def test_slices_never_cost_more_than_the_whole_was_quoted_in_parts_however_large(
+    sizes: list[int], unit_price: float
+) -> None:
+    whole, *parts = (
+        Quote(micro_dollars(size / 2**30 * unit_price), size) for size in (sum(sizes), *sizes)
+    )
+
+    at_most = whole.in_parts(len(parts)).micro_dollars
+
+    # Floats of the provider's arithmetic may round a sum of cents either way, by one at most.
+    spent = sum(part.micro_dollars for part in parts)
+    assert spent <= at_most + 1
+    assert at_most <= spent + len(parts)

@@ -89,6 +89,19 @@ def test_coverage_of_dead_runs_says_what_their_archive_holds(
     ]
 
 
+def test_what_a_dead_run_told_and_never_wrote_is_not_covered(
+    engine: Engine, tmp_path: Path
+) -> None:
+    with transaction(engine) as session:
+        session.add_all([segment(tmp_path / "a", 1, 100, 180), stretch(1, 250), stretch(2, 150)])
+
+    close_stretches(engine, "nq", run_id=3)
+
+    with Session(engine) as session:
+        rows = session.exec(select(CoverageRow).order_by(CoverageRow.run_id)).all()
+    assert [(row.run_id, row.end_ns) for row in rows] == [(1, 180), (2, 100)]
+
+
 def test_a_run_goes_on_from_all_files_of_its_session_in_their_order(
     engine: Engine, tmp_path: Path
 ) -> None:
