@@ -11,8 +11,6 @@ from __future__ import annotations
 import dataclasses
 import math
 import multiprocessing
-import os
-import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
@@ -21,6 +19,7 @@ from typing import Any, Final
 from evaluation.scores import Scores, Session, score, threshold_for
 from evaluation.seeds import Split, seeds_of
 from evaluation.trial import ARE_PROBABILITIES, DETECTORS, OURS, Trial, TrialPlan, run_trial
+from runtime.pool_workers import end_with_parent
 
 FEWEST_FALSE_ALERTS: Final = 1.0
 """Peers are allowed so many false alerts a day even where ours gives fewer."""
@@ -112,7 +111,7 @@ def play(
         # Fresh processes: a fork would take over whatever threads this one has.
         context = multiprocessing.get_context("spawn")
         size = min(workers, len(missing))
-        with ProcessPoolExecutor(size, mp_context=context, initializer=_end_with_parent) as pool:
+        with ProcessPoolExecutor(size, mp_context=context, initializer=end_with_parent) as pool:
             waiting = {pool.submit(_play_one, seed, plan, paths[seed]): seed for seed in missing}
             try:
                 for done in as_completed(waiting):
@@ -143,18 +142,6 @@ def choose_thresholds(
 def sessions_of(trials: Sequence[Trial], detector: str) -> list[Session]:
     """Return what one detector said in each trial, beside the truth."""
     return [Session(each.alerts[detector], each.episodes) for each in trials]
-
-
-def _end_with_parent() -> None:
-    """End this process when the one that started it is killed: a worker would wait for ever."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-
-        def watch() -> None:
-            parent.join()
-            os._exit(1)
-
-        threading.Thread(target=watch, name="parent", daemon=True).start()
 
 
 def _play_one(seed: int, plan: TrialPlan, path: Path) -> None:
