@@ -95,8 +95,9 @@ async def run_gateway(
         If an option or a file to serve cannot be used.
     """
     clock = SystemClock()
+    source = make_source(options, clock)
     gateway = LiveGateway(
-        make_source(options, clock),
+        source,
         keys=KeyRing(options.accepted_keys()),
         clock=clock,
         host=options.host,
@@ -112,7 +113,7 @@ async def run_gateway(
             write_ready_file(options.ready_file, gateway)
         commands = None
         if options.control:
-            apply = partial(apply_command, gateway)
+            apply = partial(apply_command, gateway, source)
             commands = asyncio.create_task(answer_commands(apply))
         await _until_told_to_stop(gateway)
         if commands is not None:
@@ -139,14 +140,17 @@ def make_source(options: GatewayOptions, clock: Clock) -> RecordSource:
     )
 
 
-def apply_command(gateway: LiveGateway, command: str) -> bool:
+def apply_command(gateway: LiveGateway, source: RecordSource, command: str) -> bool:
     """Break something, or mend it again; return False for a command that does not exist.
 
-    A command is a fault as on the command line, or `NAME off` to lift one.
+    A command is a fault as on the command line, `NAME off` to lift one, or `speed X` for the pace
+    of a recording.
     """
     word, _, switch = command.partition(" ")
     try:
-        if switch == "off":
+        if word == "speed":
+            _change_speed(source, switch)
+        elif switch == "off":
             gateway.lift(fault_name(word))
         else:
             gateway.strike(Fault.parse(command.removesuffix(" on")))
@@ -154,6 +158,16 @@ def apply_command(gateway: LiveGateway, command: str) -> bool:
         log.warning("command refused", reason=str(error))
         return False
     return True
+
+
+def _change_speed(source: RecordSource, text: str) -> None:
+    try:
+        speed = float(text)
+    except ValueError:
+        raise ConfigurationError(f"{text!r} is no speed: give a number such as 10") from None
+    if not isinstance(source, FileSource):
+        raise ConfigurationError("only a recording has a speed")
+    source.change_speed(speed)
 
 
 def log_to_stderr() -> None:

@@ -137,7 +137,10 @@ class Backfill:
             known = {_key(row): row for row in find_requests(session, self._shard)}
         begun = sum(row.state in UNFINISHED for row in known.values())
         found = (known.get(_key(hole)) for hole in self._holes(date, days))
-        return begun + sum(request is None or _is_due(request, now_ns) for request in found)
+        return begun + sum(
+            request is None or request.state == "done" or _is_due(request, now_ns)
+            for request in found
+        )
 
     def run(self, *, date: str | None = None, days: int = 1) -> list[BackfillRequestRow]:
         """Finish what was begun, then fill the holes that are due; return what was worked on.
@@ -157,6 +160,10 @@ class Backfill:
             done = [self._finish.finish(request) for request in begun]
             for hole in self._holes(date, days):
                 request = self._request(hole)
+                if request.state == "done":  # what filled it is gone again
+                    request = change_request(
+                        self._engine, _id(request), now_ns=self._now(), state="waiting", attempts=0
+                    )
                 if _is_due(request, self._now()):
                     done.append(self._attempt(hole, request))
             return self._finish.finish_doubts(done)

@@ -81,6 +81,18 @@ class FileSource(RecordSource):
         """Let a paced recording run."""
         self._running.set()
 
+    def change_speed(self, speed: float) -> None:
+        """Let a paced recording go on faster or slower from now on.
+
+        Raises
+        ------
+        ConfigurationError
+            If it is not paced, or the speed is not above 0.
+        """
+        if not self._speed or speed <= 0:
+            raise ConfigurationError("a recording that is paced takes a speed above 0, no other")
+        self._speed = speed
+
     async def run(self) -> None:
         """Load the files, then let time pass at the speed that was asked for."""
         await self._load()

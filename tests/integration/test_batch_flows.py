@@ -1,8 +1,8 @@
 """A day with a hole of ten minutes, through the deployments that look for holes and fill them.
 
-A real Prefect server and worker, a real stream, and an exchange that serves a recorded day a
-hundred times as fast, as live feed over TCP and as history over HTTPS. Nobody tells the backfill
-to start: the event of the gap scan does.
+A real Prefect server and worker, a real stream, and an exchange that serves a recorded day, as live
+feed over TCP and as history over HTTPS; its time flies while a stream listens, or nobody does, and
+hardly moves while one starts. Nobody tells the backfill to start: the event of the gap scan does.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import datetime as dt
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -40,17 +41,32 @@ from runtime.session_archive import read_session, session_segments
 from runtime.supervisor import RunningStream, close_run, read_run, start_stream
 from simulator.market import MarketParams
 from simulator.session_files import SessionPlan, write_sessions
+from sinks.archive_check import verify
 from tests.integration.test_backfill_live import by_instrument, ifd, key_of
 from tests.integration.test_prefect import Platform, wait_until
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(480)]
 
 DATE = "2026-10-05"
-MINUTES = 60
-SPEED = 100
+MINUTES = 40
+SLOW, FAST = 1, 120
 OPEN_NS = ns_from_datetime(dt.datetime(2026, 10, 5, 13, 30, tzinfo=dt.UTC))
-CALENDAR = f'cash:\n  - {{date: {DATE}, close: "10:30", source: test}}\n'
+CALENDAR = f'cash:\n  - {{date: {DATE}, close: "10:10", source: test}}\n'
 """The session ends with the recording."""
+
+
+class Exchange(Platform):
+    """The platform with an exchange that serves a recording, and is told how fast."""
+
+    exchange: subprocess.Popen[str]
+
+    def pace(self, speed: float) -> None:
+        assert self.exchange.stdin is not None
+        assert self.exchange.stdout is not None
+        self.exchange.stdin.write(f"speed {speed}\n")
+        self.exchange.stdin.flush()
+        while (answer := self.exchange.stdout.readline().strip()) != f"ack: speed {speed}":
+            assert answer, "the exchange has ended"
 
 
 @pytest.fixture(scope="module")
@@ -62,22 +78,24 @@ def days(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def platform(days: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+def platform(days: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exchange]:
     """Prefect, and the exchange beside it; the recording runs from the first subscription on."""
     var = tmp_path_factory.mktemp("batch")
     ready, trusted, history = var / "gateway.json", var / "ca.pem", free_port()
     exchange = subprocess.Popen(
         [
             *(sys.executable, "-m", "cli.main", "gateway", "--port", "0", "--serve", str(days)),
-            *("--speed", str(SPEED), "--ready-file", str(ready)),
+            *("--speed", str(SLOW), "--control", "--ready-file", str(ready)),
             *("--historical-port", str(history), "--historical-ca", str(trusted)),
         ],
-        stdout=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
+        text=True,
     )
     (var / "calendar.yaml").write_text(CALENDAR)
     with pytest.MonkeyPatch.context() as patch:
-        platform = Platform(var, patch)
+        platform = Exchange(var, patch)
         try:
             wait_until(ready.exists, "the exchange")
             platform.environment |= {
@@ -96,6 +114,7 @@ def platform(days: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
             for name, value in platform.environment.items():
                 patch.setenv(name, value)
             platform.settings = load_settings()
+            platform.exchange = exchange
             platform.start()
             for name in ("gap-scan", "backfill"):  # the tests say when
                 paused = platform.deployments()[name]["id"]
@@ -104,7 +123,7 @@ def platform(days: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
         finally:
             platform.stop()
             exchange.terminate()
-            exchange.wait()
+            exchange.communicate(timeout=20)
 
 
 def parents_of(days: Path) -> list[str]:
@@ -120,6 +139,12 @@ def reached(engine: Engine) -> int:
     """Until when, in market time, anything was received."""
     with Session(engine) as session:
         return session.exec(select(func.max(col(CoverageRow.end_ns)))).one() or 0
+
+
+def is_live(engine: Engine, stream: RunningStream) -> bool:
+    with Session(engine) as session:
+        found = session.exec(select(CoverageRow).where(CoverageRow.run_id == stream.run_id))
+        return found.first() is not None
 
 
 def start(platform: Platform) -> RunningStream:
@@ -144,18 +169,20 @@ def kill(stream: RunningStream, engine: Engine) -> None:
     close_run(stream, engine, now_ns=SystemClock().now_ns())
 
 
-def stream_with_a_cut(platform: Platform, last_ns: int) -> tuple[int, int]:
+def stream_with_a_cut(platform: Exchange, last_ns: int) -> tuple[int, int]:
     """Let a stream die for ten minutes of the market; return until and from when it received."""
     engine = platform.engine
     first = start(platform)
+    wait_until(lambda: reached(engine) > at(0), "the first stream")
+    platform.pace(FAST)
     wait_until(lambda: reached(engine) > at(5), "five minutes")
     kill(first, engine)
-    died_ns = reached(engine)
-    patience = SystemClock().now_ns() + 10 * NANOS_PER_MINUTE // SPEED
-    wait_until(lambda: SystemClock().now_ns() > patience, "ten minutes")
+    time.sleep(11 * 60 / FAST)  # the outage itself, eleven minutes of the market
+    platform.pace(SLOW)
     second = start(platform)
-    wait_until(lambda: reached(engine) > died_ns, "the second stream")
     try:
+        wait_until(lambda: is_live(engine, second), "the second stream")
+        platform.pace(FAST)
         wait_until(lambda: reached(engine) >= last_ns, "the end of the day")
     finally:
         request_stop(engine, "nq", "enough", now_ns=SystemClock().now_ns())
@@ -215,7 +242,7 @@ def test_without_a_stream_there_is_nothing_to_find_and_nothing_to_fill(
 
 
 def test_a_hole_of_ten_minutes_is_found_priced_filled_checked_and_reported(
-    platform: Platform, days: Path
+    platform: Exchange, days: Path
 ) -> None:
     whole = np.concatenate(list(read_mbo([days / f"{DATE}.mbo.dbn.zst"])))
     died_ns, began_ns = stream_with_a_cut(platform, int(whole["ts_recv"].max()))
@@ -242,7 +269,8 @@ def test_a_hole_of_ten_minutes_is_found_priced_filled_checked_and_reported(
     assert set(states(after).values()) == {"backfilled"}
     assert alerts(platform.engine) == alerted, "what is found late is alerted to nobody"
     assert after["covered_share"] == 1
-    assert ifd("archive", "verify")["wrong"] == 0
+    archive = platform.settings.archive.directory
+    assert not list(verify(platform.engine, archive, now_ns=SystemClock().now_ns()))
     assert_artifacts(platform, scan, backfill, quoted["quoted_micro_dollars"])
     assert_as_uncut(platform, whole, days)
 

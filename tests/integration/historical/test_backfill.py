@@ -459,6 +459,28 @@ def test_a_file_that_the_disk_has_lost_is_a_gap_and_filled(
     assert np.array_equal(held, day.records)
 
 
+def test_a_hole_that_is_open_again_is_worked_on_again_and_not_paid_again(
+    make_cut: Callable[..., Day], uncut: Day, api: HistoricalServer
+) -> None:
+    day = make_cut()
+    work = day.backfill(api.address)
+    (first,) = work.run(date=DATE)
+    paid = day.rows(CostEntryRow)
+    with transaction(day.engine) as session:
+        session.exec(sa.delete(CoverageRow).where(col(CoverageRow.origin) == "backfill"))
+        gap = session.exec(select(GapRow)).one()
+        gap.state = "open"
+
+    due = work.due(date=DATE)
+    (again,) = work.run(date=DATE)
+
+    assert due == 1
+    assert (again.id, again.state) == (first.id, "done")
+    assert day.doubts()[None][0] == "backfilled"
+    assert day.rows(CostEntryRow) == paid
+    assert_same_tables(day, uncut)
+
+
 def test_a_disk_that_is_away_is_said_and_nothing_is_bought(
     served_days: Path, tmp_path: Path
 ) -> None:

@@ -31,9 +31,10 @@ def test_a_month_holds_every_deployment_on_session_days_only() -> None:
     scheduled = {each["name"] for each in document["deployments"] if each.get("schedules")}
     assert {run["deployment"] for run in runs} == scheduled
     sessions = calendar_around("cash", SystemClock().now_ns())
-    opened = [run["at"][:10] for run in runs if run["deployment"] == "stream"]
-    assert opened
-    assert all(sessions.session_on(day) is not None for day in opened)
+    for name in ("stream", "gap-scan", "backfill"):
+        days = [run["at"][:10] for run in runs if run["deployment"] == name]
+        assert days
+        assert all(sessions.session_on(day) is not None for day in days), name
 
 
 def test_thanksgiving_is_left_out_and_the_half_day_closes_at_one(
@@ -49,5 +50,7 @@ def test_thanksgiving_is_left_out_and_the_half_day_closes_at_one(
     assert "09:25" in shown["2026-11-25"]
     assert "16:00" in shown["2026-11-25"]
     assert "09:25" not in shown["2026-11-26"]
+    assert "09:45 to 16:05, 26 runs" in shown["2026-11-25"]
+    assert "09:45 to 13:05, 14 runs" in shown["2026-11-27"]
     assert "13:00" in shown["2026-11-27"]
     assert "16:00" not in shown["2026-11-27"].replace("16:59", "")
