@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from sqlalchemy.engine import Engine
@@ -81,23 +81,35 @@ def scan_gaps(
 
 
 def count_gaps(
-    settings: Settings, engine: Engine, sessions: Sequence[SessionGaps], *, clock: Clock
+    settings: Settings,
+    engine: Engine,
+    sessions: Sequence[SessionGaps],
+    *,
+    clock: Clock,
+    advance: Callable[[float], None] = lambda _share: None,
 ) -> list[str]:
     """Hold sessions against history's record counts; return why one was not, in sentences.
 
     Gaps that show are in the ledger afterwards. Whole archives are read, so only the newest
     sessions that have closed are looked at: with the last one, whose history may be a day late.
+
+    Parameters
+    ----------
+    advance : callable
+        Told the share that is done, 0 to 1.
     """
     if not has_history(settings):
         return ["history was not asked: none is configured"]
     source, notes = open_history(settings, clock), []
     now_ns = clock.now_ns()
     closed = [each.market for each in sessions if each.market.close_ns <= now_ns]
-    for market in closed[-COUNTED_SESSIONS:]:
+    counted = closed[-COUNTED_SESSIONS:]
+    for number, market in enumerate(counted, start=1):
         try:
             compare_counts(settings, engine, source, market, now_ns=now_ns)
         except HistoryError as error:
             notes.append(f"{market.date} was not held against history: {error}")
+        advance(number / len(counted))
     return notes
 
 

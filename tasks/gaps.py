@@ -39,7 +39,10 @@ def scan_shard(
     try:
         sessions, notes = scan(), []
         if compare_counts:
-            notes = count_gaps(settings, engine, sessions, clock=clock)
+            with progress(
+                f"gaps-{shard}", f"Sessions of shard {shard} held against history"
+            ) as done:
+                notes = count_gaps(settings, engine, sessions, clock=clock, advance=done)
             sessions = scan()
         due = Backfill(settings, engine, clock=clock).due(date=session_date, days=days)
     finally:

@@ -73,9 +73,10 @@ class FileSource(RecordSource):
 
     async def snapshot(self, place: int, instrument_ids: Iterable[int], ns: int) -> MboArray:
         """Return the orders that rest at `place`, made when the recording had come so far."""
-        before = self.spool.read(max(place - 1, 0), max(place, 1))
-        recorded_ns = int(before["ts_recv"][0]) if len(before) else ns
-        return await super().snapshot(place, instrument_ids, recorded_ns)
+        near = self.spool.read(max(place - 1, 0), max(place, 1))
+        if len(near):  # behind the record before it, or with the very first
+            ns = int(near["ts_recv"][0]) + (place > 0)
+        return await super().snapshot(place, instrument_ids, ns)
 
     def begin(self) -> None:
         """Let a paced recording run."""

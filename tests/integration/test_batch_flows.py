@@ -250,7 +250,7 @@ def test_a_hole_of_ten_minutes_is_found_priced_filled_checked_and_reported(
     alerted = alerts(platform.engine)
     (before,) = ifd("gaps", "--session", DATE)
     planned = ifd("backfill", "--dry-run", "--session", DATE)
-    asked = {"shard": "nq", "session_date": DATE}
+    asked = {"shard": "nq", "session_date": DATE, "compare_counts": True}
     scan = platform.wait_ended(platform.api.create_run(GAP_SCAN_DEPLOYMENT, asked))
     wait_until(lambda: is_over(platform, "backfill"), "the backfill", seconds=90)
     backfill = run_of(platform, "backfill")
@@ -290,9 +290,11 @@ def states(report: dict[str, Any]) -> dict[tuple[int, int], str]:
 
 
 def assert_artifacts(platform: Platform, scan: FlowRun, backfill: FlowRun, quoted: int) -> None:
-    (gaps,) = platform.artifacts(scan).values()
-    assert gaps["key"] == "gaps"
-    assert '"state": "open"' in gaps["data"]
+    found = platform.artifacts(scan)
+    assert set(found) == {"gaps", "gaps-nq"}
+    assert float(found["gaps-nq"]["data"]) == 100
+    causes = {row["cause"] for row in json.loads(found["gaps"]["data"]) if row["state"] == "open"}
+    assert causes == {"not-running"}, "what was received is what history has"
     filled = platform.artifacts(backfill)
     assert set(filled) == {"backfill", "backfill-nq"}
     assert float(filled["backfill-nq"]["data"]) == 100

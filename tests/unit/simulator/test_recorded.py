@@ -35,7 +35,7 @@ def test_a_snapshot_bears_the_recordings_time(days: Path) -> None:
         taken = await source.snapshot(place, ids, CLOCK.now_ns())
         return set(taken["ts_recv"].tolist())
 
-    assert asyncio.run(snapshot(100)) == {int(records["ts_recv"][99])}
+    assert asyncio.run(snapshot(100)) == {int(records["ts_recv"][99]) + 1}
     source.close()
 
 
