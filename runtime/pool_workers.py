@@ -6,18 +6,13 @@ third of a gigabyte. What it writes appears whole or not at all, so it may be en
 
 from __future__ import annotations
 
-import functools
 import multiprocessing
 import os
 import threading
 
 
-@functools.cache
 def end_with_parent() -> None:
-    """End this process when the one that started it is gone; does nothing outside a pool.
-
-    Called once or often, by the pool as it starts a worker or by the work itself.
-    """
+    """End this process when the one that started it is gone: the initializer of every pool."""
     parent = multiprocessing.parent_process()
     if parent is None:
         return

@@ -21,7 +21,6 @@ from models.base import make_engine
 from models.market import BaselineRow
 from runtime.archived import archived_sessions, unfit_sessions
 from runtime.baselines import Rebuilt, merge
-from runtime.pool_workers import end_with_parent
 from runtime.session_parts import SessionFiles, SessionPart, compute_part
 from runtime.supervisor import settings_of
 from tasks.artifacts import progress
@@ -59,7 +58,6 @@ def is_worth_repeating(
 )
 def compute_session(session: SessionFiles, *, shard: str, profile: str) -> SessionPart:
     """Compute one session, unless these very files were computed before; a repeat is harmless."""
-    end_with_parent()  # where the flow's task runner has processes
     settings = settings_of(shard, profile=profile)
     part = compute_part(session, settings.engine_params(), settings.baseline.directory.absolute())
     get_run_logger().info(

@@ -9,6 +9,7 @@ from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTa
 
 from config.settings import load_settings
 from ifd.errors import ConfigurationError
+from runtime.pool_workers import end_with_parent
 
 
 def task_runner() -> TaskRunner[Any]:
@@ -26,7 +27,7 @@ def task_runner() -> TaskRunner[Any]:
         case "threads":
             return ThreadPoolTaskRunner(max_workers=workers)
         case "processes":
-            return ProcessPoolTaskRunner(max_workers=workers)
+            return ProcessPoolTaskRunner(max_workers=workers, initializer=end_with_parent)
         case "dask":
             return _dask(chosen.dask_address, workers)
 

@@ -3,6 +3,9 @@
 Between planted episodes the compiled beats run alone (`simulator.market.beats`); at the times on
 the agenda a plan is drawn up, or one of its steps is taken. The stream depends on the seed and the
 parameters alone, never on how it is cut by the calls of `advance`.
+
+What is on the agenda knows its market by a weak reference: a market that is done with is gone at
+once, with its tens of megabytes, not whenever somebody collects cycles.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import random
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -121,13 +125,14 @@ class Market:
         # Plans made before are out of date.
         self._planting += 1
         planting = self._planting
+        market = weakref.proxy(self)
         wait = first_after if first_after is not None else seconds * self._rng.uniform(0.3, 1.0)
 
         def plant(ns: int, *, plain: bool = False) -> None:
-            if planting == self._planting:
-                gap = int(seconds * self._rng.uniform(0.7, 1.3) * NANOS_PER_SECOND)
-                self._schedule(ns + gap, lambda _, at: plant(at))
-                self._begin(self._draw_institution(ns, plain=plain), ns)
+            if planting == market._planting:
+                gap = int(seconds * market._rng.uniform(0.7, 1.3) * NANOS_PER_SECOND)
+                market._schedule(ns + gap, lambda _, at: plant(at))
+                market._begin(market._draw_institution(ns, plain=plain), ns)
 
         self._schedule(
             from_ns + int(wait * NANOS_PER_SECOND),
@@ -169,17 +174,16 @@ class Market:
             self._confound(start_ns)
 
     def _confound(self, start_ns: int) -> None:
-        params, rng = self._params, self._rng
+        params, rng, market = self._params, self._rng, weakref.proxy(self)
         if self._end_ns is not None:
             for plan in session_rushes(self._planted, start_ns, self._end_ns):
                 self._begin(plan, plan.start_ns)
 
         def confound(ns: int) -> None:
             gap = int(params.confounder_seconds * rng.uniform(0.6, 1.4) * NANOS_PER_SECOND)
-            self._schedule(ns + gap, lambda _, at: confound(at))
-            self._begin(
-                CONFOUNDERS[rng.choice(params.confounders)](self._floor, self._label(), ns), ns
-            )
+            market._schedule(ns + gap, lambda _, at: confound(at))
+            draw = CONFOUNDERS[rng.choice(params.confounders)]
+            market._begin(draw(market._floor, market._label(), ns), ns)
 
         first = int(params.confounder_seconds * rng.uniform(0.2, 1.0) * NANOS_PER_SECOND)
         self._schedule(start_ns + first, lambda _, at: confound(at))
@@ -202,17 +206,18 @@ class Market:
             self._schedule(max(at, ns + 1), self._step(plan, act, left))
 
     def _step(self, plan: Plan, act: Act, left: itertools.count[int]) -> Act:
-        def step(_: object, ns: int) -> None:
-            halted_until = int(self._state.ints[HALTED_UNTIL])
-            if ns < halted_until:
-                self._schedule(halted_until + NANOS_PER_MILLISECOND, step)
-                return
-            plan.note(ns)
-            act(self._state, ns)
-            if next(left) == 0:
-                self._finish(plan)
+        market = weakref.proxy(self)
+        return lambda _, ns: market._take_step(plan, act, left, ns)
 
-        return step
+    def _take_step(self, plan: Plan, act: Act, left: itertools.count[int], ns: int) -> None:
+        halted_until = int(self._state.ints[HALTED_UNTIL])
+        if ns < halted_until:
+            self._schedule(halted_until + NANOS_PER_MILLISECOND, self._step(plan, act, left))
+            return
+        plan.note(ns)
+        act(self._state, ns)
+        if next(left) == 0:
+            self._finish(plan)
 
     def _finish(self, plan: Plan) -> None:
         lots, first, last = (int(value) for value in self._state.labels[plan.label])

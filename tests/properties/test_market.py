@@ -6,6 +6,8 @@ The book here is the plainest that could work, and shares no code with the match
 from __future__ import annotations
 
 import datetime as dt
+import gc
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -243,3 +245,15 @@ def test_the_same_seed_gives_the_same_bytes_and_another_does_not(seed: int) -> N
 
     assert once.tobytes() == again.tobytes()
     assert once.tobytes() != other.tobytes()
+
+
+def test_a_market_that_is_done_with_is_gone_at_once() -> None:
+    """Its state is tens of megabytes, and a day's evaluation makes several."""
+    _, market = simulate(3, 60, episode_seconds=5.0, confounder_seconds=5.0)
+    state = weakref.ref(market._state.queues)
+    gc.disable()
+    try:
+        del market
+        assert state() is None
+    finally:
+        gc.enable()
