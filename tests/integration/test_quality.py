@@ -310,7 +310,7 @@ def test_windows_stored_under_the_parameters_of_their_run_are_compared(
 ) -> None:
     # Somebody has changed the profile since.
     of_run = run_of(untouched).params_fingerprint
-    assert untouched.execute(f"update pressure_window set params_fingerprint = '{of_run}'") > 300  # noqa: S608
+    assert untouched.execute(f"update pressure_window set params_fingerprint = '{of_run}'") > 300
 
     found = check(untouched, "flow", "windows")
 
