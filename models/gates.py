@@ -99,19 +99,23 @@ def expire_held(engine: Engine, *, now_ns: int, max_held_ns: int) -> int:
     Their signals stay in their table and on every screen.
     """
     with transaction(engine) as session:
-        gates = closed_gates(session)
-        held = held_alerts(gates)
-        if held is None:
-            return 0
-        checks = ", ".join(dict.fromkeys(check for gate in gates for check in gate.checks))
-        done = session.connection().execute(
-            sa.update(AlertOutboxRow)
-            .where(held, col(AlertOutboxRow.created_ns) <= now_ns - max_held_ns)
-            .values(
-                state=EXPIRED, error=f"held until it was too old to act on: {checks} had failed"
-            )
+        return sum(
+            _expire_of(session, gate, now_ns - max_held_ns) for gate in closed_gates(session)
         )
-        return done.rowcount
+
+
+def _expire_of(session: Session, gate: ClosedGate, created_before_ns: int) -> int:
+    held = held_alerts([gate])
+    assert held is not None
+    done = session.connection().execute(
+        sa.update(AlertOutboxRow)
+        .where(held, col(AlertOutboxRow.created_ns) <= created_before_ns)
+        .values(
+            state=EXPIRED,
+            error=f"held until it was too old to act on: {', '.join(gate.checks)} had failed",
+        )
+    )
+    return done.rowcount
 
 
 def held_counts(session: Session, shard: str, session_date: str) -> Counter[str]:

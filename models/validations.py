@@ -234,7 +234,10 @@ def _notice_of(
             f"{row.suite}, {row.batch}: {', '.join(row.checks)} failed"
             for row in judged.quarantined
         )
-        text += ". Signals are still stored and shown; their alerts wait until the checks pass."
+        text += (
+            ". Signals are still stored and shown; their alerts wait until the checks pass, and "
+            "expire when they are too old to act on."
+        )
     elif judged.released and not judged.is_held:
         last, counts = judged.released[-1], held_counts(session, shard, date)
         fact = f"quarantine-{last.id}-released"

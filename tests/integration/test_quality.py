@@ -6,7 +6,6 @@ import json
 import os
 import re
 import struct
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -42,14 +41,6 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 Clean = tuple[MboArray, Definitions]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _great_expectations() -> None:
-    with warnings.catch_warnings():
-        # Its import touches modules that Python deprecates.
-        warnings.simplefilter("ignore")
-        import tasks.quality.validator  # noqa: F401
-
-
 @pytest.fixture(scope="module")
 def clean() -> Clean:
     return clean_records()
@@ -62,6 +53,7 @@ def untouched(clean: Clean, tmp_path: Path) -> QualityDay:
 
 def check(day: QualityDay, *suites: str) -> list[QualityResultRow]:
     """Make the checks of some suites, or all; those of the session and of its running stream."""
+    # Here and below: collecting the tests must not load the library.
     from tasks.quality.validator import Validator
 
     now_ns = day.clock.now_ns()
