@@ -43,15 +43,17 @@ def fill_gaps(
     settings = settings_of(shard, profile=profile)
     require_current(settings.database_url)
     date = session_date or None
-    done = []
+    done, busy = [], []
     for name in [shard] if shard else settings.shard_names:
         try:
             done += fill_shard(name, profile=settings.profile, days=days, session_date=date)
         except BackfillBusyError as error:
-            return Completed(name="AlreadyFilling", message=str(error))
+            busy.append(str(error))
+    if not done and busy:
+        return Completed(name="AlreadyFilling", message="; ".join(busy))
     if not done:
         return Completed(name="NothingToFill", message="no hole was due")
-    told = request_words(done)
+    told = "; ".join([request_words(done), *busy])
     publish_backfill(done, description=told)
     if any(request.state == "given-up" for request in done):
         return Failed(message=told)

@@ -38,25 +38,18 @@ from models.runs import request_stop
 from runtime.session_archive import read_session, session_segments
 from runtime.supervisor import RunningStream, close_run, read_run, start_stream
 from simulator.live import DEFAULT_KEY
+from tests.exchange import SYMBOLS, simulated_exchange
 from tests.feeds import ReadableFeed
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
-SYMBOLS = ("NQ.OPT", "NQ.FUT")
 CALM_NS = 10**9
 
 
 @pytest.fixture
 def gateway_port(tmp_path: Path) -> Iterator[int]:
-    ready = tmp_path / "gateway.json"
-    options = ["--rate", "500", "--history-minutes", "1", "--ready-file", str(ready)]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "simulator", *options, "--seed", "5"], stdout=subprocess.DEVNULL
-    )
-    wait_for(ready.exists)
-    yield json.loads(ready.read_text())["port"]
-    process.terminate()
-    process.wait()
+    with simulated_exchange(tmp_path, rate=500) as port:
+        yield port
 
 
 @pytest.fixture

@@ -9,8 +9,6 @@ import asyncio
 import dataclasses
 import json
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -33,25 +31,17 @@ from models.operations import CoverageRow, GapRow, StreamRunRow
 from models.runs import end_run, request_stop
 from runtime.supervisor import RunningStream, close_run, read_run, start_stream
 from simulator.live import DEFAULT_KEY
+from tests.exchange import SYMBOLS, simulated_exchange
 from tests.recordings import archived, assert_same_until, served
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
-
-SYMBOLS = ("NQ.OPT", "NQ.FUT")
 
 
 @pytest.fixture
 def gateway_port(tmp_path: Path) -> Iterator[int]:
     """Port of a simulated market of some 2,000 records a second, with a minute behind it."""
-    ready = tmp_path / "gateway.json"
-    options = ["--rate", "2000", "--history-minutes", "1", "--ready-file", str(ready)]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "simulator", *options, "--seed", "5"], stdout=subprocess.DEVNULL
-    )
-    wait_for(ready.exists, seconds=30)
-    yield json.loads(ready.read_text())["port"]
-    process.terminate()
-    process.wait()
+    with simulated_exchange(tmp_path, rate=2_000) as port:
+        yield port
 
 
 @pytest.fixture

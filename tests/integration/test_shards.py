@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,6 +19,7 @@ from models.operations import ArchiveFileRow, CoverageRow, StreamRunRow
 from models.runs import active_runs, request_stop
 from runtime.supervisor import RunningStream, read_run, settings_of, start_stream
 from simulator.live import DEFAULT_KEY
+from tests.exchange import simulated_exchange
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
@@ -35,15 +33,8 @@ def wait_for(condition: Callable[[], object], *, seconds: float = 60.0) -> None:
 
 @pytest.fixture
 def gateway_port(tmp_path: Path) -> Iterator[int]:
-    ready = tmp_path / "gateway.json"
-    options = ["--rate", "1000", "--history-minutes", "1", "--ready-file", str(ready)]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "simulator", *options, "--seed", "5"], stdout=subprocess.DEVNULL
-    )
-    wait_for(ready.exists)
-    yield json.loads(ready.read_text())["port"]
-    process.terminate()
-    process.wait()
+    with simulated_exchange(tmp_path, rate=1_000) as port:
+        yield port
 
 
 @pytest.fixture
