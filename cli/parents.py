@@ -55,7 +55,7 @@ def parents(
 def _find(
     settings: Settings, files: list[Path] | None, day: dt.datetime | None, max_cost: float
 ) -> ParentDrift:
-    from ifd.gateway.historical.quote import MICRO
+    from ifd.units import MICRO_DOLLARS
     from runtime.parents import DIRECTORY, drift_of_files, drift_of_history, drift_of_tables
 
     if files:
@@ -68,7 +68,7 @@ def _find(
             engine,
             day.date(),
             DIRECTORY,
-            at_most_micro_dollars=int(max_cost * MICRO),
+            at_most_micro_dollars=int(max_cost * MICRO_DOLLARS),
         )
 
 

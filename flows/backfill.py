@@ -14,8 +14,7 @@ from ifd.sessions import session_date as trading_date
 from models.database import require_current
 from runtime.backfill.reports import request_words
 from runtime.supervisor import settings_of
-from tasks.artifacts import publish_backfill
-from tasks.gaps import fill_shard
+from tasks.gaps import fill_shard, publish_backfill
 
 
 def name_run() -> str:

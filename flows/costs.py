@@ -14,8 +14,7 @@ from runtime.costs.nightly import reported_day
 from runtime.costs.report import cost_report
 from runtime.costs.words import headline
 from runtime.supervisor import settings_of
-from tasks.artifacts import publish_costs
-from tasks.costs import book_costs, tell_costs
+from tasks.costs import book_costs, publish_costs, tell_costs
 
 
 def name_run() -> str:

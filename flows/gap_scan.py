@@ -13,8 +13,7 @@ from ifd.sessions import session_date as trading_date
 from models.database import require_current
 from runtime.backfill.reports import scan_words
 from runtime.supervisor import settings_of
-from tasks.artifacts import publish_gaps
-from tasks.gaps import scan_shard, tell_of_holes
+from tasks.gaps import publish_gaps, scan_shard, tell_of_holes
 
 
 def name_run() -> str:

@@ -1,4 +1,4 @@
-"""Units at the borders: nanoseconds UTC and prices in 1e-9, and the only conversions of both."""
+"""Units at the borders: nanoseconds UTC, prices in 1e-9 and money, and the only conversions."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ NANOS_PER_YEAR: Final = 365 * 24 * 3600 * NANOS_PER_SECOND
 """Of 365 days, as option prices count them."""
 PRICE_SCALE: Final = 1_000_000_000
 """One unit of price on the wire is 1e-9."""
+MICRO_DOLLARS: Final = 1_000_000
+"""Money is counted in whole millionths of a US dollar."""
 DELTA_SCALE: Final = 1_000_000
 """Deltas are in millionths, as integers: their sums do not depend on the order of summing."""
 UNDEFINED_PRICE: Final = 2**63 - 1

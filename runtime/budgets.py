@@ -1,34 +1,19 @@
-"""The caps of the settings, in whole micro-dollars, rounded down, and the purses under them."""
+"""The purses of the settings, under their caps."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final, Literal
+from typing import Literal
 
 from sqlalchemy.engine import Engine
 
-from config.settings import BudgetSettings, Settings
+from config.settings import Settings
 from ifd.clock import Clock, SystemClock
 from ifd.gateway.historical import HistoricalRequest
-from ifd.gateway.historical.quote import MICRO
 from models.budget import DatabasePurse
-from models.caps import Caps
+from runtime.caps import caps_of
 
 Bought = Literal["backfill", "history", "definitions"]
-Kind = Literal["streaming", "backfill", "history", "definitions"]
-KINDS: Final[tuple[Kind, ...]] = ("streaming", "backfill", "history", "definitions")
-
-
-def caps_of(budget: BudgetSettings, kind: Kind) -> Caps:
-    """Return what a kind of spending may commit."""
-    dollars = {
-        "streaming": (budget.streaming_daily, budget.streaming_monthly),
-        "backfill": (budget.backfill_daily, budget.backfill_monthly),
-        "history": (budget.history_daily, budget.history_monthly),
-        "definitions": (budget.definitions_daily, budget.definitions_monthly),
-    }
-    daily, monthly = dollars[kind]
-    return Caps(int(daily * MICRO), int(monthly * MICRO))
 
 
 def purse_of(

@@ -45,4 +45,4 @@ def publish_evaluation(found: Evaluation, *, description: str) -> None:
     publish_table("evaluation", score_rows(found.scores), description=description)
     publish_table("evaluation-recall", recall_rows(found.scores), description=description)
     picture = drawn(lambda file: draw(found.scores, file))
-    publish_picture("evaluation-plot", picture, description=description)
+    publish_picture("evaluation-plot", picture, "png", description=description)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Final
+
 from prefect import get_run_logger, task
 from prefect.events import emit_event
 
 from ifd.clock import SystemClock
 from models.base import make_engine
 from models.money import BackfillRequestRow
-from runtime.backfill.reports import ShardScan
+from runtime.backfill.reports import ShardScan, gap_rows, request_rows
 from runtime.backfill.worker import ENDED, Backfill
 from runtime.gap_scan import SessionGaps, count_gaps, scan_gaps
 from runtime.supervisor import settings_of
-from tasks.artifacts import progress
+from tasks.artifacts import progress, publish_table
 
+TABLE_ROWS: Final = 200
+"""A page shows no longer table; the database has all of it."""
 FOUND_EVENT = "ifd.gap.found"
 """An automation starts the backfill of the shard that it names."""
 
@@ -100,6 +105,16 @@ def fill_shard(
             return work.run(date=session_date, days=days)
         finally:
             engine.dispose()
+
+
+def publish_gaps(scans: Sequence[ShardScan], *, description: str) -> None:
+    """Publish the gaps that a scan found, open ones first."""
+    publish_table("gaps", gap_rows(scans, at_most=TABLE_ROWS), description=description)
+
+
+def publish_backfill(requests: Sequence[BackfillRequestRow], *, description: str) -> None:
+    """Publish how each hole was filled, and what it has cost."""
+    publish_table("backfill", request_rows(requests[:TABLE_ROWS]), description=description)
 
 
 def _reason(request: BackfillRequestRow) -> str:

@@ -55,4 +55,4 @@ def publish_session(date: str, *, shard: str, profile: str, description: str) ->
         engine.dispose()
     publish_table("outcomes", outcome_rows(scores), description=description)
     picture = drawn(lambda file: draw_outcomes(scores, file))
-    publish_picture("outcomes-plot", picture, description=description)
+    publish_picture("outcomes-plot", picture, "png", description=description)

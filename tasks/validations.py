@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from prefect import get_run_logger, task
+from prefect.artifacts import create_link_artifact
 from prefect.runtime import flow_run
 from sqlalchemy.engine import Engine
 from sqlmodel import Session
@@ -16,7 +17,7 @@ from models.base import make_engine
 from models.operations import StreamRunRow
 from models.runs import active_run, active_runs
 from runtime.supervisor import settings_of
-from tasks.artifacts import progress, publish_quality
+from tasks.artifacts import progress, publish, publish_table
 
 if TYPE_CHECKING:
     from models.quality import QualityResultRow
@@ -95,8 +96,17 @@ def _page(settings: Settings) -> str | None:
 
 def _publish(checked: Checked, headline: str) -> None:
     get_run_logger().info("%s", headline)
-    rows = result_rows(checked.results)
-    publish_quality(rows, shard=checked.shard, description=headline, docs=checked.docs)
+    key = f"quality-{checked.shard}"
+    publish_table(key, result_rows(checked.results), description=headline)
+    if (docs := checked.docs) is not None:
+        publish(
+            lambda: create_link_artifact(
+                docs.as_uri(),
+                link_text="Data Docs",
+                key=f"{key}-docs",
+                description="Every check with its measures, on the machine that made it",
+            )
+        )
 
 
 def result_rows(results: Sequence[QualityResultRow]) -> list[dict[str, str]]:

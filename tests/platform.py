@@ -123,7 +123,7 @@ class Platform:
         found = self.request("POST", "/deployments/filter", {})
         return {each["name"]: each for each in found}
 
-    def wait_ended(self, run: FlowRun, *, seconds: float = 60.0) -> FlowRun:
+    def wait_ended(self, run: FlowRun, *, seconds: float = 180.0) -> FlowRun:
         wait_until(
             lambda: self.api.flow_run(run.id).has_ended, f"{run.name} to end", seconds=seconds
         )

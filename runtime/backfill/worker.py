@@ -44,7 +44,8 @@ from runtime.backfill.finish import Finish, OnStep
 from runtime.backfill.hole import Hole, history_of, method_for, overlap_ns
 from runtime.backfill.holes import find_holes
 from runtime.backfill.segment import segment_path, working_directory, write_segment
-from runtime.budgets import caps_of, purse_of
+from runtime.budgets import purse_of
+from runtime.caps import caps_of
 from runtime.costs.degrading import require_money, stopped
 from runtime.costs.streaming import book_replayed
 from runtime.history import open_history

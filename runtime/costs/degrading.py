@@ -15,7 +15,7 @@ from config.settings import Settings
 from ifd.errors import StreamingSpentError
 from models.caps import committed, day_of
 from models.streaming_costs import STREAMING
-from runtime.budgets import caps_of
+from runtime.caps import caps_of
 
 Subject = Literal["streams are stopped", "holes are not filled"]
 _STOPS: dict[Subject, tuple[str, ...]] = {

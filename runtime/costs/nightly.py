@@ -19,7 +19,7 @@ from models.caps import committed_on, take_turns
 from models.notices import queue_notice
 from models.signals import NoticeRow
 from models.streaming_costs import STREAMING
-from runtime.budgets import KINDS, caps_of
+from runtime.caps import KINDS, caps_of
 from runtime.costs.figures import CostReport
 from runtime.costs.report import day_from
 from runtime.costs.streaming import book_streaming

@@ -20,7 +20,7 @@ from config.settings import Settings
 from ifd.errors import InputError
 from models.money import CostEntryRow
 from models.streaming_costs import STREAMING, newest_share
-from runtime.budgets import KINDS, Kind, caps_of
+from runtime.caps import KINDS, Kind, caps_of
 from runtime.costs.figures import CostReport, DayCosts, KindCosts, SymbolCosts
 from runtime.costs.shares import TradingMonth, trading_month
 from runtime.costs.streaming import subscription_micro_dollars

@@ -13,8 +13,7 @@ from sqlalchemy.engine import Engine
 from sqlmodel import Session, col, select
 
 from config.settings import Settings
-from ifd.gateway.historical.quote import MICRO
-from ifd.units import NANOS_PER_SECOND
+from ifd.units import MICRO_DOLLARS, NANOS_PER_SECOND
 from models.alarms import tell_alarms
 from models.base import transaction
 from models.caps import committed_on, day_of, take_turns
@@ -26,7 +25,7 @@ from models.streaming_costs import (
     book_usage,
     newest_share,
 )
-from runtime.budgets import caps_of
+from runtime.caps import caps_of
 from runtime.costs.shares import months_between, trading_month
 
 LOOK_BACK_NS: Final = 7 * 24 * 3_600 * NANOS_PER_SECOND
@@ -115,7 +114,7 @@ def tell_of_streaming(session: Session, settings: Settings, *, day: str, now_ns:
 
 def subscription_micro_dollars(settings: Settings) -> int:
     """Return the price of a month."""
-    return int(settings.costs.subscription_monthly * MICRO)
+    return int(settings.costs.subscription_monthly * MICRO_DOLLARS)
 
 
 def _unbooked_dates(settings: Settings, engine: Engine, day: str) -> list[tuple[str, int]]:
@@ -142,7 +141,7 @@ def _unbooked_dates(settings: Settings, engine: Engine, day: str) -> list[tuple[
 def _prices(settings: Settings) -> dict[str, int]:
     """Return micro-dollars a GiB, by schema."""
     prices = settings.costs.usage_per_gib.model_dump()
-    return {schema: int(dollars * MICRO) for schema, dollars in prices.items()}
+    return {schema: int(dollars * MICRO_DOLLARS) for schema, dollars in prices.items()}
 
 
 def _symbols(settings: Settings, shard: str) -> str:

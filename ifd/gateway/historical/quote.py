@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
-from typing import Final
 
-MICRO: Final = 1_000_000
+from ifd.units import MICRO_DOLLARS
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +22,7 @@ class Quote:
     @property
     def dollars(self) -> Decimal:
         """The same amount in US dollars."""
-        return Decimal(self.micro_dollars) / MICRO
+        return Decimal(self.micro_dollars) / MICRO_DOLLARS
 
     def share(self, billable_bytes: int) -> int:
         """Return what so many bytes cost at this price, in micro-dollars rounded up.
@@ -52,5 +51,5 @@ def micro_dollars(dollars: float) -> int:
     >>> micro_dollars(0.1), micro_dollars(0.0000011)
     (100000, 2)
     """
-    exact = Decimal(str(dollars)) * MICRO
+    exact = Decimal(str(dollars)) * MICRO_DOLLARS
     return int(exact.to_integral_value(rounding=ROUND_CEILING))
