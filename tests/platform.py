@@ -59,6 +59,7 @@ class Platform:
             "IFD_DATABASE_URL": f"sqlite:///{var / 'ifd.db'}",
             "IFD_LOG_DIRECTORY": str(var / "log"),
             "IFD_ARCHIVE__DIRECTORY": str(var / "archive"),
+            "IFD_ARCHIVE__FLUSH_SECONDS": "0.2",
             "IFD_SESSION__HOURS": "always",
             "IFD_FEED__SIMULATED": "true",
             "IFD_FEED__HOST": "127.0.0.1",
@@ -88,7 +89,7 @@ class Platform:
         self.worker.wait_ready(timeout_seconds=120)
         # The tests say when they look; by their schedules they would act in the middle of one.
         deployed = self.deployments()
-        for name in ("watchdog", "stream-quality"):
+        for name in ("watchdog", "stream-quality", "gap-scan", "backfill"):
             self.request("PATCH", f"/deployments/{deployed[name]['id']}", {"paused": True})
 
     def start_server(self) -> None:
@@ -168,6 +169,10 @@ class Platform:
     def is_live(self, *, beyond: int) -> bool:
         run = self.newest_run()
         return run.active_shard is not None and run.caught_up and run.records > beyond
+
+    def has_archived(self) -> bool:
+        files = self.settings.archive.directory.rglob("*.dbn*")
+        return any(path.stat().st_size > 10_000 for path in files)
 
     def artifacts(self, run: FlowRun) -> dict[str, dict[str, Any]]:
         body = {"flow_runs": {"id": {"any_": [run.id]}}}

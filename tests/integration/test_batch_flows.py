@@ -116,9 +116,6 @@ def platform(days: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[E
             platform.settings = load_settings()
             platform.exchange = exchange
             platform.start()
-            for name in ("gap-scan", "backfill"):  # the tests say when
-                paused = platform.deployments()[name]["id"]
-                platform.request("PATCH", f"/deployments/{paused}", {"paused": True})
             yield platform
         finally:
             platform.stop()
