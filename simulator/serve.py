@@ -107,6 +107,7 @@ async def run_gateway(
         limits=options.limits(),
     )
     async with gateway, _historical(options, clock):
+        serving = _serve_until_told_to_stop(gateway)  # who hears of it may stop it at once
         if announce is not None:
             announce(gateway)
         if options.ready_file is not None:
@@ -115,7 +116,8 @@ async def run_gateway(
         if options.control:
             apply = partial(apply_command, gateway, source)
             commands = asyncio.create_task(answer_commands(apply))
-        await _until_told_to_stop(gateway)
+        with contextlib.suppress(asyncio.CancelledError):
+            await serving
         if commands is not None:
             commands.cancel()
             await asyncio.wait([commands])
@@ -212,11 +214,9 @@ def _session(name: str, clock: Clock) -> dt.date:
         ) from None
 
 
-async def _until_told_to_stop(gateway: LiveGateway) -> None:
+def _serve_until_told_to_stop(gateway: LiveGateway) -> asyncio.Task[None]:
+    serving = asyncio.create_task(gateway.serve())
     loop = asyncio.get_running_loop()
-    serving = asyncio.current_task()
-    assert serving is not None
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, serving.cancel)
-    with contextlib.suppress(asyncio.CancelledError):
-        await gateway.serve()
+    return serving
