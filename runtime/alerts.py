@@ -61,7 +61,7 @@ class AlertWorker:
         settings: AlertSettings,
         *,
         clock: Clock,
-        flow_run_page: Callable[[str | None], str | None] = lambda _: None,
+        flow_run_page: Callable[[str | None], str | None],
         lease_ns: int = LEASE_NS,
         settle_ns: int = SETTLE_NS,
     ) -> None:

@@ -99,7 +99,7 @@ class Segment:
         self._compressor = zstandard.ZstdCompressor(level=COMPRESSION_LEVEL, write_checksum=True)
         folder = directory / self._date / shard
         folder.mkdir(parents=True, exist_ok=True)
-        header = self._compressor.compress(_header(dataset, start_ns))
+        header = self._compressor.compress(segment_header(dataset, start_ns))
         self._file, self.path = _create(folder, f"{run_id}-{utc_from_ns(start_ns):%H%M%S}", header)
         self._count(header)
 
@@ -201,7 +201,8 @@ def _whole_frames(file: BinaryIO) -> tuple[int, bool]:
     return whole, False
 
 
-def _header(dataset: str, start_ns: int) -> bytes:
+def segment_header(dataset: str, start_ns: int) -> bytes:
+    """Return the DBN header of a segment: records of any schema, from `start_ns` on."""
     return dbn.Metadata(
         dataset=dataset,
         start=start_ns,

@@ -49,7 +49,7 @@ def scan_shard(
             ) as done:
                 notes = count_gaps(settings, engine, sessions, clock=clock, advance=done)
             sessions = scan()
-        due = Backfill(settings, engine, clock=clock).due(date=session_date, days=days)
+        due = Backfill(settings, engine, clock=clock).due(sessions)
     finally:
         engine.dispose()
     return ShardScan(shard, tuple(sessions), due, tuple(notes))
@@ -88,7 +88,7 @@ def fill_shard(
     BackfillBusyError
         If another process is at it.
     """
-    settings = settings_of(shard, profile=profile)
+    settings, clock = settings_of(shard, profile=profile), SystemClock()
     engine, logger = make_engine(settings.database_url), get_run_logger()
     ended = 0
     with progress(f"backfill-{shard}", f"Holes of shard {shard}") as advance:
@@ -99,8 +99,12 @@ def fill_shard(
             ended += request.state in ENDED
             advance(min(1.0, ended / max(due, 1)))
 
-        work = Backfill(settings, engine, clock=SystemClock(), on_step=note)
-        due = work.due(date=session_date, days=days)
+        work = Backfill(settings, engine, clock=clock, on_step=note)
+        due = work.due(
+            scan_gaps(
+                settings, engine, shard=shard, now_ns=clock.now_ns(), date=session_date, days=days
+            )
+        )
         try:
             return work.run(date=session_date, days=days)
         finally:

@@ -12,6 +12,8 @@ import hypothesis
 import pytest
 
 if TYPE_CHECKING:
+    from sqlalchemy.engine import Engine
+
     from ifd.signals import Signal
 
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None)
@@ -72,6 +74,16 @@ def migrated_url(request: pytest.FixtureRequest) -> str:
     url: str = request.getfixturevalue(request.param)
     upgrade(url)
     return url
+
+
+@pytest.fixture
+def engine(migrated_url: str) -> Iterator[Engine]:
+    """A migrated, empty database: SQLite, then PostgreSQL."""
+    from models.base import make_engine
+
+    made = make_engine(migrated_url)
+    yield made
+    made.dispose()
 
 
 @pytest.fixture

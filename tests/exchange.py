@@ -39,3 +39,20 @@ def simulated_exchange(directory: Path, *, rate: int, port: int = 0) -> Iterator
     finally:
         process.terminate()
         process.wait()
+
+
+def stream_environment(directory: Path, port: int, **more: str) -> dict[str, str]:
+    """Return the settings of a stream of this market that keeps its files in `directory`."""
+    return {
+        "DATABENTO_API_KEY": DEFAULT_KEY,
+        "IFD_DATABASE_URL": f"sqlite:///{directory / 'ifd.db'}",
+        "IFD_LOG_DIRECTORY": str(directory / "log"),
+        "IFD_ARCHIVE__DIRECTORY": str(directory / "archive"),
+        "IFD_ARCHIVE__FLUSH_SECONDS": "0.2",
+        "IFD_FEED__HOST": "127.0.0.1",
+        "IFD_FEED__PORT": str(port),
+        "IFD_FEED__SIMULATED": "true",
+        "IFD_FEED__PARENTS": json.dumps([SYMBOLS[0]]),
+        "IFD_FEED__FUTURES": json.dumps([SYMBOLS[1]]),
+        **more,
+    }

@@ -10,8 +10,7 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -41,13 +40,7 @@ from runtime.prefect_services import (
 from runtime.supervisor import read_run
 from simulator.live import DEFAULT_KEY
 from tests.exchange import SYMBOLS
-
-
-def wait_until(condition: Callable[[], bool], what: str, *, seconds: float = 120.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {seconds:.0f} s for {what}"
-        time.sleep(0.1)
+from tests.waiting import wait_until
 
 
 class Platform:

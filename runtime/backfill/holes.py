@@ -43,10 +43,22 @@ def find_holes(
         As `runtime.gap_scan.scan_gaps`.
     """
     found = scan_gaps(settings, engine, shard=shard, now_ns=now_ns, date=date, days=days)
+    return holes_of(found, settings, engine, shard=shard, now_ns=now_ns)
+
+
+def holes_of(
+    sessions: Iterable[SessionGaps],
+    settings: Settings,
+    engine: Engine,
+    *,
+    shard: str,
+    now_ns: int,
+) -> list[Hole]:
+    """Return the holes of sessions that were scanned, as `find_holes` does."""
     settled_ns = now_ns - int(settings.backfill.settle_seconds * NANOS_PER_SECOND)
     known_ns = settings.feed.resume_runs_after_ns
     holes: list[Hole] = []
-    for session in found:
+    for session in sessions:
         missing = [
             hole
             for hole in _holes_of(session, engine, shard, settled_ns, now_ns)

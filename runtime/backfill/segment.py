@@ -11,12 +11,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO, Final
 
-import databento_dbn as dbn
 import numpy as np
 import zstandard
 
 from ifd.clock import Clock
-from ifd.records import NEWEST_VERSION
 from ifd.replay import read_chunks
 from ifd.units import NANOS_PER_SECOND, utc_from_ns
 from models.operations import ArchiveFileRow
@@ -26,7 +24,7 @@ from runtime.merging import Received, merge_by_time
 from runtime.session_archive import BACKFILL_PREFIX, received_between
 from sinks.archive import FRAME_BYTES
 from sinks.archive_repair import examine
-from sinks.segments import COMPRESSION_LEVEL, SUFFIX, SegmentFacts
+from sinks.segments import COMPRESSION_LEVEL, SUFFIX, SegmentFacts, segment_header
 
 _WRITING: Final = ".writing"
 _CLOCK_MARGIN_NS: Final = 10 * NANOS_PER_SECOND
@@ -69,7 +67,7 @@ def write_segment(
     writing = path.with_name(path.name + _WRITING)
     with writing.open("wb") as file:
         frames = _Frames(file)
-        frames.add(_header(dataset, hole.start_ns - lap_ns))
+        frames.add(segment_header(dataset, hole.start_ns - lap_ns))
         for definition in fetched.definitions():
             frames.add(bytes(definition))
         for records in orders:
@@ -115,14 +113,3 @@ class _Frames:
         if self._buffer:
             self._file.write(self._compressor.compress(bytes(self._buffer)))
             self._buffer.clear()
-
-
-def _header(dataset: str, start_ns: int) -> bytes:
-    return dbn.Metadata(
-        dataset=dataset,
-        start=start_ns,
-        stype_in=None,
-        stype_out=dbn.SType.from_str("instrument_id"),
-        schema=None,
-        version=NEWEST_VERSION,
-    ).encode()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -42,12 +42,13 @@ from runtime.backfill.doubts import held_records
 from runtime.backfill.fetch import Fetched, buy, replay
 from runtime.backfill.finish import Finish, OnStep
 from runtime.backfill.hole import Hole, history_of, method_for, overlap_ns
-from runtime.backfill.holes import find_holes
+from runtime.backfill.holes import find_holes, holes_of
 from runtime.backfill.segment import segment_path, working_directory, write_segment
 from runtime.budgets import purse_of
 from runtime.caps import caps_of
 from runtime.costs.degrading import require_money, stopped
 from runtime.costs.streaming import book_replayed
+from runtime.gap_scan import SessionGaps
 from runtime.history import open_history
 from runtime.session_archive import session_segments
 
@@ -131,13 +132,14 @@ class Backfill:
             planned.append(one)
         return planned
 
-    def due(self, *, date: str | None = None, days: int = 1) -> int:
-        """Return how many holes `run` would work on now; nothing is begun."""
+    def due(self, sessions: Sequence[SessionGaps]) -> int:
+        """Return on how many holes of these sessions `run` would work now; nothing is begun."""
         now_ns = self._clock.now_ns()
         with Session(self._engine) as session:
             known = {_key(row): row for row in find_requests(session, self._shard)}
         begun = sum(row.state in UNFINISHED for row in known.values())
-        found = (known.get(_key(hole)) for hole in self._holes(date, days))
+        holes = holes_of(sessions, self._settings, self._engine, shard=self._shard, now_ns=now_ns)
+        found = (known.get(_key(hole)) for hole in holes)
         return begun + sum(
             request is None or request.state == "done" or _is_due(request, now_ns)
             for request in found

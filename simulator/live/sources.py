@@ -7,6 +7,7 @@ earlier place.
 
 from __future__ import annotations
 
+import abc
 import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
@@ -38,7 +39,7 @@ class Store(Protocol):
         ...
 
 
-class RecordSource:
+class RecordSource(abc.ABC):
     """Base of the sources: the records so far, and who wants to know of more."""
 
     def __init__(self, dataset: str, store: Store) -> None:
@@ -79,15 +80,15 @@ class RecordSource:
             await asyncio.sleep(0)
         return self._end
 
-    def begin(self) -> None:
+    def begin(self) -> None:  # noqa: B027  most have nothing to do then
         """Hear that a session wants market data; a paced recording starts to run."""
 
-    def ask_for_more(self) -> None:
+    def ask_for_more(self) -> None:  # noqa: B027  as above
         """Hear that a session has read to the end; only what readers drive gives more."""
 
+    @abc.abstractmethod
     async def run(self) -> None:
         """Produce records until cancelled, or until nothing will follow."""
-        raise NotImplementedError
 
     async def snapshot(self, place: int, instrument_ids: Iterable[int], ns: int) -> MboArray:
         """Return the orders that rest at `place`, made at `ns`."""

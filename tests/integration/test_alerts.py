@@ -5,7 +5,6 @@ import random
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,9 +18,8 @@ from ifd.clock import ManualClock, SystemClock
 from ifd.signals import Signal
 from ifd.units import NANOS_PER_SECOND
 from models import alerts
-from models.base import make_engine, transaction
+from models.base import transaction
 from models.operations import HealthSampleRow, StreamRunRow
-from models.quality import QualityResultRow
 from models.runs import claim_run
 from models.signals import AlertOutboxRow, SignalRow
 from models.validations import store_validation
@@ -29,6 +27,8 @@ from runtime.alerts import LEASE_NS, AlertWorker
 from simulator.slack import DEFAULT_TOKEN, SlackStandIn
 from simulator.slack_workspace import Fault
 from sinks.slack import BotSender, Sender, WebhookSender
+from tests.checks import failed_check
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -43,13 +43,6 @@ FAULTS = [
     Fault("error", times=2, error="service_unavailable"),
 ]
 FAST = AlertSettings(messages_per_second=1_000, burst=1_000)
-
-
-@pytest.fixture
-def engine(migrated_url: str) -> Iterator[Engine]:
-    made = make_engine(migrated_url)
-    yield made
-    made.dispose()
 
 
 @pytest.fixture
@@ -349,17 +342,7 @@ def test_held_alerts_go_out_when_the_checks_pass_and_expire_when_they_do_not(
 
 def judge(engine: Engine, *, success: bool) -> None:
     """Let a critical check of the signals' session pass or fail."""
-    made = QualityResultRow(
-        validation_id="v",
-        checked_ns=1,
-        shard="nq",
-        session_date="2025-11-24",
-        suite="orders",
-        batch="1.dbn.zst",
-        check_name="sizes_are_positive",
-        severity="critical",
-        success=success,
-    )
+    made = failed_check(success=success)
     store_validation(engine, [made], now_ns=1, channel=None)
 
 
@@ -436,10 +419,3 @@ def start_worker(engine: Engine, slack: SlackStandIn) -> subprocess.Popen[str]:
         stderr=subprocess.STDOUT,
         text=True,
     )
-
-
-def wait_until(condition: Callable[[], bool], *, seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.02)

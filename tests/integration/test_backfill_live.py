@@ -12,8 +12,7 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +37,9 @@ from models.runs import request_stop
 from runtime.session_archive import read_session, session_segments
 from runtime.supervisor import RunningStream, close_run, read_run, start_stream
 from simulator.live import DEFAULT_KEY
-from tests.exchange import SYMBOLS, simulated_exchange
+from tests.exchange import SYMBOLS, simulated_exchange, stream_environment
 from tests.feeds import ReadableFeed
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
@@ -54,23 +54,15 @@ def gateway_port(tmp_path: Path) -> Iterator[int]:
 
 @pytest.fixture
 def settings(tmp_path: Path, gateway_port: int, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    chosen = {
-        "DATABENTO_API_KEY": DEFAULT_KEY,
-        "IFD_DATABASE_URL": f"sqlite:///{tmp_path / 'ifd.db'}",
-        "IFD_LOG_DIRECTORY": str(tmp_path / "log"),
-        "IFD_ARCHIVE__DIRECTORY": str(tmp_path / "archive"),
-        "IFD_ARCHIVE__FLUSH_SECONDS": "0.2",
-        "IFD_BACKFILL__DIRECTORY": str(tmp_path / "backfill"),
-        "IFD_BACKFILL__SETTLE_SECONDS": "1",
-        "IFD_SESSION__HOURS": "always",
-        "IFD_WINDOWS__LENGTH_SECONDS": "1",  # or none would close in the time of a test
-        "IFD_FEED__HOST": "127.0.0.1",
-        "IFD_FEED__PORT": str(gateway_port),
-        "IFD_FEED__SIMULATED": "true",
-        "IFD_FEED__RESUME_MINUTES": "0",
-        "IFD_FEED__PARENTS": json.dumps([SYMBOLS[0]]),
-        "IFD_FEED__FUTURES": json.dumps([SYMBOLS[1]]),
-    }
+    chosen = stream_environment(
+        tmp_path,
+        gateway_port,
+        IFD_BACKFILL__DIRECTORY=str(tmp_path / "backfill"),
+        IFD_BACKFILL__SETTLE_SECONDS="1",
+        IFD_SESSION__HOURS="always",
+        IFD_WINDOWS__LENGTH_SECONDS="1",  # or none would close in the time of a test
+        IFD_FEED__RESUME_MINUTES="0",
+    )
     for name, value in chosen.items():
         monkeypatch.setenv(name, value)
     upgrade(chosen["IFD_DATABASE_URL"])
@@ -84,19 +76,12 @@ def engine(settings: Settings) -> Iterator[Engine]:
     engine.dispose()
 
 
-def wait_for(condition: Callable[[], object], *, seconds: float = 30.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def start(engine: Engine, settings: Settings) -> RunningStream:
     now_ns = SystemClock().now_ns()
     stream = start_stream(
         engine, settings, now_ns=now_ns, session_date=session_date(now_ns), environment={}
     )
-    wait_for(lambda: is_live(engine, stream))
+    wait_until(lambda: is_live(engine, stream))
     return stream
 
 
@@ -146,10 +131,10 @@ def test_the_hole_of_a_killed_stream_is_shown_priced_filled_and_reported(
     first.process.wait(20)
     killed_ns = SystemClock().now_ns()
     close_run(first, engine, now_ns=killed_ns)
-    wait_for(lambda: SystemClock().now_ns() > killed_ns + 4 * CALM_NS)
+    wait_until(lambda: SystemClock().now_ns() > killed_ns + 4 * CALM_NS)
     second = start(engine, settings)
     time_past = read_run(engine, second.run_id).started_ns + 4 * CALM_NS
-    wait_for(lambda: SystemClock().now_ns() > time_past)
+    wait_until(lambda: SystemClock().now_ns() > time_past)
     request_stop(engine, settings.feed.shard, "enough", now_ns=SystemClock().now_ns())
     second.process.wait(20)
     doubted = doubt_a_book(engine, settings, second)

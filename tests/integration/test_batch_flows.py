@@ -43,7 +43,8 @@ from simulator.market import MarketParams
 from simulator.session_files import SessionPlan, write_sessions
 from sinks.archive_check import verify
 from tests.integration.test_backfill_live import by_instrument, ifd, key_of
-from tests.platform import Platform, wait_until
+from tests.platform import Platform
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(480)]
 

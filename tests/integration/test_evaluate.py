@@ -6,11 +6,12 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
 import pytest
+
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
@@ -27,13 +28,6 @@ def command(out: Path) -> list[str]:
 
 def results(out: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in (out / "seeds").glob("*.json")}
-
-
-def wait_until(condition: object, *, seconds: float = 120.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.02)
 
 
 def test_killed_in_the_middle_it_leaves_no_process_and_goes_on_where_it_was(tmp_path: Path) -> None:

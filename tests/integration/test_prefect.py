@@ -29,9 +29,10 @@ from runtime.prefect_services import (
 )
 from simulator.market.chain import moment_ns
 from simulator.session_files import SessionPlan, write_sessions
-from tests.platform import Platform, running_platform, wait_until
+from tests.platform import Platform, running_platform
 from tests.quality_day import DATE, QualityDay, clean_records
 from tests.scripted import Script
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 OUTCOMES_DEPLOYMENT = "ifd-outcomes/outcomes"

@@ -31,8 +31,9 @@ from runtime.prefect_services import (
 from runtime.stopping import process_of
 from runtime.supervisor import read_run
 from tests.exchange import SYMBOLS, simulated_exchange
-from tests.platform import Platform, running_platform, wait_until
+from tests.platform import Platform, running_platform
 from tests.recordings import archived, assert_same_until, served
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 

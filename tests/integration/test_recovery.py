@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import json
 import signal
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -30,9 +28,9 @@ from models.market import PressureWindowRow
 from models.operations import CoverageRow, GapRow, StreamRunRow
 from models.runs import end_run, request_stop
 from runtime.supervisor import RunningStream, close_run, read_run, start_stream
-from simulator.live import DEFAULT_KEY
-from tests.exchange import SYMBOLS, simulated_exchange
+from tests.exchange import SYMBOLS, simulated_exchange, stream_environment
 from tests.recordings import archived, assert_same_until, served
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
@@ -46,19 +44,11 @@ def gateway_port(tmp_path: Path) -> Iterator[int]:
 
 @pytest.fixture
 def settings(tmp_path: Path, gateway_port: int, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    chosen = {
-        "DATABENTO_API_KEY": DEFAULT_KEY,
-        "IFD_DATABASE_URL": f"sqlite:///{tmp_path / 'ifd.db'}",
-        "IFD_LOG_DIRECTORY": str(tmp_path / "log"),
-        "IFD_ARCHIVE__DIRECTORY": str(tmp_path / "archive"),
-        "IFD_ARCHIVE__FLUSH_SECONDS": "0.2",
-        "IFD_FEED__HOST": "127.0.0.1",
-        "IFD_FEED__PORT": str(gateway_port),
-        "IFD_FEED__SIMULATED": "true",
-        "IFD_FEED__REPLAY_MINUTES": "5",
-        "IFD_FEED__PARENTS": json.dumps([SYMBOLS[0]]),
-        "IFD_FEED__FUTURES": json.dumps([SYMBOLS[1]]),
-    }
+    chosen = stream_environment(
+        tmp_path,
+        gateway_port,
+        IFD_FEED__REPLAY_MINUTES="5",
+    )
     for name, value in chosen.items():
         monkeypatch.setenv(name, value)
     upgrade(chosen["IFD_DATABASE_URL"])
@@ -70,13 +60,6 @@ def engine(settings: Settings) -> Iterator[Engine]:
     engine = make_engine(settings.database_url)
     yield engine
     engine.dispose()
-
-
-def wait_for(condition: Callable[[], object], *, seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def start(engine: Engine, settings: Settings) -> RunningStream:
@@ -116,13 +99,13 @@ def test_after_a_kill_the_next_run_goes_on_where_the_archive_ends(
     kill: Callable[[RunningStream], None], engine: Engine, settings: Settings, gateway_port: int
 ) -> None:
     first = start(engine, settings)
-    wait_for(lambda: is_live(engine, first))
+    wait_until(lambda: is_live(engine, first))
     kill(first)
     first.process.wait(20)
     failed = close_run(first, engine, now_ns=SystemClock().now_ns())
 
     second = start(engine, settings)
-    wait_for(lambda: is_live(engine, second, beyond=failed.records))
+    wait_until(lambda: is_live(engine, second, beyond=failed.records))
     request_stop(engine, settings.feed.shard, "enough", now_ns=SystemClock().now_ns())
     second.process.wait(20)
 
@@ -149,14 +132,14 @@ def test_a_run_that_was_ended_by_another_process_writes_nothing_more(
     engine: Engine, settings: Settings, gateway_port: int
 ) -> None:
     first = start(engine, settings)
-    wait_for(lambda: is_live(engine, first))
+    wait_until(lambda: is_live(engine, first))
     now_ns = SystemClock().now_ns()
     end_run(engine, first.run_id, status="failed", now_ns=now_ns, error="believed dead")
     ended = read_run(engine, first.run_id)
 
     exit_code = first.process.wait(20)
     second = start(engine, settings)
-    wait_for(lambda: is_live(engine, second, beyond=ended.records))
+    wait_until(lambda: is_live(engine, second, beyond=ended.records))
     request_stop(engine, settings.feed.shard, "enough", now_ns=SystemClock().now_ns())
     second.process.wait(20)
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,17 +17,10 @@ from models.database import upgrade
 from models.operations import ArchiveFileRow, CoverageRow, StreamRunRow
 from models.runs import active_runs, request_stop
 from runtime.supervisor import RunningStream, read_run, settings_of, start_stream
-from simulator.live import DEFAULT_KEY
-from tests.exchange import simulated_exchange
+from tests.exchange import simulated_exchange, stream_environment
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
-
-
-def wait_for(condition: Callable[[], object], *, seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 @pytest.fixture
@@ -41,18 +33,14 @@ def gateway_port(tmp_path: Path) -> Iterator[int]:
 def engine(
     tmp_path: Path, gateway_port: int, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Engine]:
-    chosen = {
-        "DATABENTO_API_KEY": DEFAULT_KEY,
-        "IFD_DATABASE_URL": postgres_url,
-        "IFD_LOG_DIRECTORY": str(tmp_path / "log"),
-        "IFD_ARCHIVE__DIRECTORY": str(tmp_path / "archive"),
-        "IFD_FEED__HOST": "127.0.0.1",
-        "IFD_FEED__PORT": str(gateway_port),
-        "IFD_FEED__SIMULATED": "true",
-        "IFD_FEED__REPLAY_MINUTES": "5",
-        "IFD_SHARDS__OPTIONS__PARENTS": '["NQ.OPT"]',
-        "IFD_SHARDS__FUTURES__PARENTS": '["NQ.FUT"]',
-    }
+    chosen = stream_environment(
+        tmp_path,
+        gateway_port,
+        IFD_DATABASE_URL=postgres_url,
+        IFD_FEED__REPLAY_MINUTES="5",
+        IFD_SHARDS__OPTIONS__PARENTS='["NQ.OPT"]',
+        IFD_SHARDS__FUTURES__PARENTS='["NQ.FUT"]',
+    )
     for name, value in chosen.items():
         monkeypatch.setenv(name, value)
     upgrade(postgres_url)
@@ -72,7 +60,7 @@ def test_two_shards_stream_side_by_side(engine: Engine) -> None:
     streams = {shard: start(engine, shard) for shard in ("options", "futures")}
     try:
         for stream in streams.values():
-            wait_for(lambda stream=stream: read_run(engine, stream.run_id).records > 0)
+            wait_until(lambda stream=stream: read_run(engine, stream.run_id).records > 0)
         with Session(engine) as session:
             live = [run.shard for run in active_runs(session)]
         for shard in streams:

@@ -471,7 +471,7 @@ def test_a_hole_that_is_open_again_is_worked_on_again_and_not_paid_again(
         gap = session.exec(select(GapRow)).one()
         gap.state = "open"
 
-    due = work.due(date=DATE)
+    due = work.due([day.scan()])
     (again,) = work.run(date=DATE)
 
     assert due == 1

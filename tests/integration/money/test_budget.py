@@ -4,14 +4,12 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from sqlalchemy.engine import Engine
 from sqlmodel import Session, col, func, select
 
-from models.base import make_engine
 from models.caps import committed
 from models.money import BudgetAlarmRow, CostEntryRow
 from models.signals import NoticeRow
@@ -21,13 +19,6 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 CROWD = Path(__file__).with_name("crowd.py")
 NOON_NS = 1_795_780_800_000_000_000
 CAP = 16_000_000
-
-
-@pytest.fixture
-def engine(migrated_url: str) -> Iterator[Engine]:
-    made = make_engine(migrated_url)
-    yield made
-    made.dispose()
 
 
 def spent(engine: Engine) -> int:

@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from sqlalchemy.engine import Engine
 from sqlmodel import Session, select
 
 from config.settings import load_settings
-from models.base import make_engine, transaction
+from models.base import transaction
 from models.money import BudgetAlarmRow, CostEntryRow
 from models.operations import StreamRunRow
 from models.signals import NoticeRow
@@ -23,13 +22,6 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 BOOKKEEPERS = Path(__file__).with_name("bookkeepers.py")
 NOON_NS = 1_795_780_800_000_000_000
 GIB = 2**30
-
-
-@pytest.fixture
-def engine(migrated_url: str) -> Iterator[Engine]:
-    made = make_engine(migrated_url)
-    yield made
-    made.dispose()
 
 
 def test_four_processes_book_every_date_and_every_byte_once_and_tell_once(

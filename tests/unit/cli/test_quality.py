@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 from cli.main import app
 from models.base import make_engine
 from models.database import upgrade
-from models.quality import QualityResultRow
 from models.validations import store_validation
+from tests.checks import failed_check
 
 NOW_NS = 1_791_207_000_000_000_000
 
@@ -28,20 +28,14 @@ def engine(sqlite_url: str) -> Iterator[Engine]:
 
 def store(engine: Engine, **changes: object) -> None:
     facts: dict[str, object] = {
-        "validation_id": "v",
         "checked_ns": NOW_NS,
-        "shard": "nq",
         "session_date": "2026-10-05",
-        "suite": "orders",
         "batch": "1-133000.dbn.zst",
-        "check_name": "sizes_are_positive",
-        "severity": "critical",
-        "success": False,
         "elements": 45,
         "unexpected": 2,
         "observed": "instrument_id 7",
     }
-    store_validation(engine, [QualityResultRow(**(facts | changes))], now_ns=NOW_NS, channel=None)
+    store_validation(engine, [failed_check(**(facts | changes))], now_ns=NOW_NS, channel=None)
 
 
 def invoke(url: str, *arguments: str) -> tuple[int, str]:

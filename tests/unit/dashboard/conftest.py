@@ -23,9 +23,9 @@ from ifd.units import NANOS_PER_SECOND, PRICE_SCALE
 from models.base import make_engine, transaction, upsert
 from models.market import BarRow
 from models.operations import HealthSampleRow, StreamRunRow
-from models.quality import QualityResultRow
 from models.signals import SignalRow
 from models.validations import store_validation
+from tests.checks import failed_check
 
 OPEN_S = 1_763_994_600
 """2025-11-24 09:30 in New York."""
@@ -102,31 +102,12 @@ class Market:
 
     def quarantine(self) -> None:
         """Commit a failed critical check of the session."""
-        failed = QualityResultRow(
-            validation_id="v",
-            checked_ns=1,
-            shard="nq",
-            session_date="2025-11-24",
-            suite="orders",
-            batch="1.dbn.zst",
-            check_name="sizes_are_positive",
-            severity="critical",
-            success=False,
-        )
-        store_validation(self.engine, [failed], now_ns=1, channel=None)
+        store_validation(self.engine, [failed_check()], now_ns=1, channel=None)
 
     def execute(self, statement: str) -> None:
         """Run one statement of SQL."""
         with self.engine.begin() as connection:
             connection.execute(sa.text(statement))
-
-
-@pytest.fixture
-def engine(migrated_url: str) -> Iterator[Engine]:
-    """Engine of the reader."""
-    engine = make_engine(migrated_url)
-    yield engine
-    engine.dispose()
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
 
 import pytest
 from sqlalchemy.engine import Engine
@@ -12,7 +11,6 @@ from sqlmodel import Session, col, select
 from ifd.clock import ManualClock
 from ifd.errors import BudgetExceededError
 from ifd.units import ns_from_datetime
-from models.base import make_engine
 from models.budget import DatabasePurse
 from models.caps import Caps
 from models.money import BudgetAlarmRow
@@ -20,13 +18,6 @@ from models.signals import AlertOutboxRow, NoticeRow
 
 NOON_NS = ns_from_datetime(dt.datetime(2026, 11, 25, 12, tzinfo=dt.UTC))
 DAY_NS = 86_400 * 10**9
-
-
-@pytest.fixture
-def engine(migrated_url: str) -> Iterator[Engine]:
-    made = make_engine(migrated_url)
-    yield made
-    made.dispose()
 
 
 @pytest.fixture

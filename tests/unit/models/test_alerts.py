@@ -1,6 +1,6 @@
 """The outbox: every alert owed is in one hand at a time and ends in one state."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -14,13 +14,6 @@ from models.database import upgrade
 from models.signals import AlertOutboxRow, SignalRow
 
 LEASE_NS = 30
-
-
-@pytest.fixture
-def engine(migrated_url: str) -> Iterator[Engine]:
-    made = make_engine(migrated_url)
-    yield made
-    made.dispose()
 
 
 @pytest.fixture

@@ -13,19 +13,11 @@ from ifd.baseline import BaselineStat
 from ifd.baseline.statistics import QUANTILE_POINTS
 from ifd.clock import ManualClock
 from ifd.params import DetectionParams, EngineParams, WindowParams
-from models.base import make_engine
 from models.baselines import load_baselines, read_stats, store_baselines
 from models.market import BaselineRow
 
 PARAMS = EngineParams()
 CLOCK = ManualClock(1_791_300_000_000_000_000)
-
-
-@pytest.fixture
-def engine(migrated_url: str) -> Iterator[Engine]:
-    engine = make_engine(migrated_url)
-    yield engine
-    engine.dispose()
 
 
 def stat(key: str = "NQZ6 C25000", bucket: int = 19, *, median: float = 4.5) -> BaselineStat:

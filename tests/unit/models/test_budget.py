@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
 
 import pytest
 from sqlalchemy.engine import Engine
@@ -13,20 +12,12 @@ from ifd.clock import ManualClock
 from ifd.errors import BudgetExceededError
 from ifd.gateway.historical import HistoricalRequest
 from ifd.units import NANOS_PER_MINUTE, ns_from_datetime
-from models.base import make_engine
 from models.budget import DatabasePurse
 from models.caps import Caps, Committed, committed
 from models.money import CostEntryRow
 
 LATE_NS = ns_from_datetime(dt.datetime(2026, 11, 30, 23, 59, 59, tzinfo=dt.UTC))
 SECOND_NS = 1_000_000_000
-
-
-@pytest.fixture
-def engine(migrated_url: str) -> Iterator[Engine]:
-    made = make_engine(migrated_url)
-    yield made
-    made.dispose()
 
 
 @pytest.fixture

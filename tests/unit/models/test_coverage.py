@@ -6,7 +6,6 @@ Times are in minutes of one day; the session lasts from minute 100 to 200.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,7 +14,7 @@ from sqlmodel import Session, col, select
 
 from ifd.sessions import Session as MarketSession
 from ifd.units import NANOS_PER_MINUTE
-from models.base import make_engine, transaction
+from models.base import transaction
 from models.coverage import (
     Reconciled,
     coverage_intervals,
@@ -28,13 +27,6 @@ from models.operations import CoverageRow, GapRow, StreamRunRow
 
 DATE = "2026-11-24"
 SESSION = MarketSession(DATE, "cash", 100 * NANOS_PER_MINUTE, 200 * NANOS_PER_MINUTE)
-
-
-@pytest.fixture
-def engine(migrated_url: str) -> Iterator[Engine]:
-    made = make_engine(migrated_url)
-    yield made
-    made.dispose()
 
 
 def at(minute: float) -> int:

@@ -1,6 +1,6 @@
 """The gate: alerts of a session that failed its checks wait, go out later, or expire."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -10,23 +10,17 @@ from sqlmodel import Session, col, select
 from ifd.errors import InputError
 from ifd.signals import Signal
 from models import alerts
-from models.base import make_engine, transaction
+from models.base import transaction
 from models.gates import closed_gates, expire_held, quarantined
 from models.operations import StreamRunRow
 from models.quality import QualityResultRow, QuarantineRow
 from models.quality_results import forget_results, results_of
 from models.signals import AlertOutboxRow, NoticeRow, SignalRow
 from models.validations import Judged, release_session, store_validation
+from tests.checks import failed_check
 
 DATE = "2025-11-24"
 """Session date of the fixture's signal."""
-
-
-@pytest.fixture
-def engine(migrated_url: str) -> Iterator[Engine]:
-    made = make_engine(migrated_url)
-    yield made
-    made.dispose()
 
 
 @pytest.fixture
@@ -60,15 +54,12 @@ def result(check: str = "sizes_are_positive", **changes: object) -> QualityResul
     facts: dict[str, object] = {
         "validation_id": "v1",
         "checked_ns": 100,
-        "shard": "nq",
         "session_date": DATE,
-        "suite": "orders",
         "batch": "1-093000.dbn.zst",
         "check_name": check,
-        "severity": "critical",
         "success": True,
     }
-    return QualityResultRow(**(facts | changes))
+    return failed_check(**(facts | changes))
 
 
 def judge(engine: Engine, *results: QualityResultRow, at_ns: int = 100) -> Judged:

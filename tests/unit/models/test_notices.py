@@ -1,23 +1,13 @@
 """Notices: told once, whoever notices, and delivered by the outbox."""
 
-from collections.abc import Iterator
-
-import pytest
 from sqlalchemy.engine import Engine
 from sqlmodel import Session, select
 
 from models import alerts
-from models.base import make_engine, transaction
+from models.base import transaction
 from models.notices import count_told, queue_notice
 from models.operations import StreamRunRow
 from models.signals import AlertOutboxRow, NoticeRow
-
-
-@pytest.fixture
-def engine(migrated_url: str) -> Iterator[Engine]:
-    made = make_engine(migrated_url)
-    yield made
-    made.dispose()
 
 
 def notice(key: str = "run-1-ended") -> NoticeRow:

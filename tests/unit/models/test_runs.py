@@ -1,7 +1,6 @@
 """The stream's singleton row."""
 
 import os
-from collections.abc import Iterator
 
 import pytest
 from sqlalchemy.engine import Engine
@@ -9,7 +8,6 @@ from sqlmodel import Session, col, select
 
 from ifd.errors import AlreadyStreamingError
 from ifd.units import NANOS_PER_SECOND
-from models.base import make_engine
 from models.operations import HealthSampleRow, StreamRunRow
 from models.runs import (
     STALE_AFTER_NS,
@@ -22,13 +20,6 @@ from models.runs import (
 )
 
 START_NS = 1_764_000_000 * NANOS_PER_SECOND
-
-
-@pytest.fixture
-def engine(migrated_url: str) -> Iterator[Engine]:
-    made = make_engine(migrated_url)
-    yield made
-    made.dispose()
 
 
 def run_row(shard: str = "nq", *, pid: int | None = None, at_ns: int = START_NS) -> StreamRunRow:

@@ -13,11 +13,11 @@ from sqlalchemy.engine import Engine
 from ifd.replay import read_mbo
 from models.base import transaction
 from models.operations import ArchiveFileRow
-from models.quality import QualityResultRow
 from models.validations import store_validation
 from runtime.archived import archived_sessions, unfit_sessions
 from runtime.session_parts import SessionFiles, instruments_of
 from simulator.session_files import SessionPlan, write_sessions
+from tests.checks import failed_check
 
 
 def catalogue(engine: Engine, directory: Path, name: str, date: str, **values: object) -> Path:
@@ -67,17 +67,7 @@ def test_a_session_whose_records_failed_a_check_is_left_out_and_named(
 ) -> None:
     catalogue(engine, tmp_path, "a", "2026-11-19")
     catalogue(engine, tmp_path, "b", "2026-11-20")
-    failed = QualityResultRow(
-        validation_id="v",
-        checked_ns=1,
-        shard="nq",
-        session_date="2026-11-20",
-        suite="orders",
-        batch="b",
-        check_name="sizes_are_positive",
-        severity="critical",
-        success=False,
-    )
+    failed = failed_check(session_date="2026-11-20", batch="b")
     store_validation(engine, [failed], now_ns=1, channel=None)
 
     assert [found.date for found in archived_sessions(engine, "nq", newest=2)] == ["2026-11-19"]

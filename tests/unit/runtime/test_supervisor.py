@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -26,6 +25,7 @@ from runtime.supervisor import (
     start_stream,
     watch,
 )
+from tests.waiting import wait_until
 
 Write = Callable[[str], tuple[str, ...]]
 CLOCK = SystemClock()
@@ -50,13 +50,6 @@ def streaming(
 
 def ended(stream: RunningStream) -> bool:
     return stream.process.poll() is not None
-
-
-def wait_until(condition: Callable[[], bool], *, seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition never came true"
-        time.sleep(0.02)
 
 
 def test_a_child_drains_on_the_flag_and_its_row_says_so(

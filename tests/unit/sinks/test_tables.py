@@ -1,7 +1,7 @@
 """What the engine gives becomes rows: once, together, and not lost when the database is away."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -22,13 +22,6 @@ from models.signals import AlertOutboxRow, SignalRow
 from sinks.tables import BATCH_ROWS, TableWriter, store_params
 
 NOW_NS = 1_764_000_001_000_000_000
-
-
-@pytest.fixture
-def engine(migrated_url: str) -> Iterator[Engine]:
-    made = make_engine(migrated_url)
-    yield made
-    made.dispose()
 
 
 def writer(engine: Engine, *, channel: str | None = "#alerts") -> TableWriter:
